@@ -1,0 +1,92 @@
+//! Attack A29: expiry, its warning, and recovery.
+
+use super::*;
+
+#[test]
+fn a29_warning_after_two_thirds_and_expiry_after_the_period() {
+    let client = at_20();
+    let accepted = GENESIS + 20_000;
+    let rows = [
+        (0, ClientStatus::Active),
+        (PERIOD * 2 / 3, ClientStatus::Active),
+        (PERIOD * 2 / 3 + 1, ClientStatus::Expiring),
+        (PERIOD - 1, ClientStatus::Expiring),
+        (PERIOD, ClientStatus::Expired),
+        (u64::MAX - accepted, ClientStatus::Expired),
+    ];
+    for (age, status) in rows {
+        assert_eq!(CLIENT.status(&client, UnixMillis(accepted + age)), Ok(status), "age {age}");
+    }
+    assert_eq!(CLIENT.status(&client, UnixMillis(0)), Ok(ClientStatus::Active));
+}
+
+/// Req: PRJ-4-1
+#[test]
+fn a29_an_expired_client_accepts_nothing() {
+    let client = at_20();
+    let header = header_at(110, &old_set(), &old_set());
+    let proof = head_proof(&header, certified(&header, &[1, 2, 3]));
+    let last = UnixMillis(GENESIS + 20_000 + PERIOD - 1);
+    assert!(CLIENT.head(&client, last, &proof, leaf(2)).is_ok());
+    let late = UnixMillis(last.0 + 1);
+    refused(CLIENT.head(&client, late, &proof, leaf(2)), Class::Proof, "has expired");
+    let bytes = update(&header, certified(&header, &[1, 2, 3]), &old_set());
+    refused(CLIENT.update(&client, late, &bytes), Class::Proof, "has expired");
+    let mut rival = header.clone();
+    rival.log_size = 4;
+    let evidence = misbehaviour(
+        &header,
+        certified(&header, &[1, 2, 3]),
+        &rival,
+        certified(&rival, &[1, 2, 3]),
+    );
+    assert_eq!(CLIENT.misbehaviour(&client, late, &evidence).unwrap_err().class, Class::Proof);
+}
+
+fn anchor_at(height: u64, set: ValidatorSet) -> Anchor {
+    let header = header_at(height, &set, &set);
+    Anchor {
+        chain_id: chain(),
+        height: Height(height),
+        block_id: digest::block_id(&header),
+        time: header.time,
+        validators: set,
+    }
+}
+
+#[test]
+fn a29_recovery_after_expiry_goes_on_above_what_was_accepted() {
+    let client = at_20();
+    let class = |anchor: &Anchor, at: u64| {
+        recover(&client, &anchor.encode(), now(at)).map_err(|refusal| refusal.class)
+    };
+    let good = anchor_at(150, new_set(100));
+    assert_eq!(class(&good, 60), Err(Class::State), "not expired yet");
+    let other_chain = Anchor { chain_id: keccak256(b"another").into(), ..good.clone() };
+    assert_eq!(class(&other_chain, 150), Err(Class::Proof));
+    assert_eq!(class(&anchor_at(19, old_set()), 150), Err(Class::Proof), "lower");
+    let rival = Anchor { block_id: keccak256(b"rival").into(), ..anchor_at(20, old_set()) };
+    assert_eq!(class(&rival, 150), Err(Class::Proof), "another block at the same height");
+    let earlier = Anchor { time: UnixMillis(GENESIS + 20_000), ..good.clone() };
+    assert_eq!(class(&earlier, 150), Err(Class::Proof), "not later");
+    assert_eq!(class(&good, 150 + PERIOD / 1000), Err(Class::Proof), "expired itself");
+
+    let client = recover(&client, &good.encode(), now(150)).unwrap();
+    assert_eq!(CLIENT.status(&client, now(150)), Ok(ClientStatus::Active));
+    let set = new_set(100);
+    let header = header_at(151, &set, &set);
+    let proof = head_proof(&header, certified(&header, &[4, 5, 6]));
+    assert!(CLIENT.head(&client, now(151), &proof, leaf(2)).is_ok());
+}
+
+#[test]
+fn a29_recovery_after_a_freeze_may_go_below_what_was_accepted() {
+    let mut rival = header_at(20, &old_set(), &old_set());
+    rival.log_size = 9;
+    let proof = head_proof(&rival, certified(&rival, &[1, 2, 3]));
+    let frozen = froze(CLIENT.head(&at_20(), now(20), &proof, leaf(2)), "both certified");
+    let anchor = anchor_at(15, new_set(12));
+    let client = recover(&frozen, &anchor.encode(), now(30)).unwrap();
+    assert_eq!(CLIENT.position(&client), Ok((chain(), Height(15), anchor.block_id)));
+    assert_eq!(CLIENT.status(&client, now(30)), Ok(ClientStatus::Active));
+}
