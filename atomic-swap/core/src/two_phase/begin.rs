@@ -1,0 +1,367 @@
+//! The check that a hub makes before a two-phase commit begins.
+
+use super::authorisation::{check_no_surplus, check_none_missing};
+use crate::deadline;
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::collections::{BTreeMap, BTreeSet};
+use tombolo_crypto::digest;
+use tombolo_types::{
+    Refusal, UnixMillis,
+    action::{Action, Authorisation, Branch, Terms},
+    ensure,
+    id::{ChainId, DataId, LinkId, Xid},
+    message::Prepare,
+};
+
+/// What a beginner submits: the terms, all bodies, all consents.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Begin {
+    /// All that the xid is made of.
+    pub terms: Terms,
+    /// The branches whose hashes the terms hold, in the same order.
+    pub branches: Vec<Branch>,
+    /// One for each account from which a branch takes, and no other.
+    pub authorisations: Vec<Authorisation>,
+}
+
+/// What a hub allows. All are parameters of the ledger except the finality, which is that of the
+/// slowest participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most branches of one transaction.
+    pub branches_max: u32,
+    /// The most actions of one branch.
+    pub actions_max: u32,
+    /// How far ahead a deadline may lie, in milliseconds.
+    pub deadline_max_ms: u64,
+    /// How long the slowest participant takes to make a block final, in milliseconds.
+    pub slowest_finality_ms: u64,
+    /// How long a relayer may take for both ways together, in milliseconds.
+    pub relay_margin_ms: u64,
+}
+
+/// A transaction that may begin. Only [`check_begin`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    xid: Xid,
+    terms: Terms,
+    branches: Vec<Branch>,
+    actions: Vec<Vec<Action>>,
+    authorisations: Vec<Authorisation>,
+}
+
+impl Checked {
+    /// What the transaction is known by.
+    #[must_use]
+    pub fn xid(&self) -> Xid {
+        self.xid
+    }
+
+    /// The terms.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The participants, in the order of the branches; distinct.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.branches.iter().map(|branch| branch.link)
+    }
+
+    /// Each participant with what it shall do.
+    pub fn branches(&self) -> impl Iterator<Item = (LinkId, &[Action])> {
+        self.links().zip(self.actions.iter().map(Vec::as_slice))
+    }
+
+    /// The request to the participant at this position, or `None` where there is none.
+    #[must_use]
+    pub fn prepare(&self, index: u32) -> Option<Prepare> {
+        let branch = self.branches.get(usize::try_from(index).ok()?)?;
+        let of_branch = |given: &&Authorisation| given.branch == index;
+        Some(Prepare {
+            terms: self.terms.encode(),
+            index,
+            branch: branch.encode(),
+            authorisations: self.authorisations.iter().filter(of_branch).cloned().collect(),
+        })
+    }
+}
+
+/// Checks a Begin as the hub `hub` at block time `now`; `chain_of` gives the ledger behind a link
+/// that is open.
+///
+/// One branch is enough: two parties may settle on one distant chain with the hub as coordinator,
+/// every rule holds for it too, and who computes branches needs no special case.
+/// Signatures are left to the gateways, which know the accounts' keys and must check them anyway.
+///
+/// # Errors
+/// Where several apply, the first in the order of rule G1:
+/// - `E_FORMAT`: another hub, no branch, an empty or unreadable one, a link twice, other than one
+///   branch per hash, an amount of zero, a surplus authorisation, moves that do not match,
+///   an item written on two chains;
+/// - `E_LIMIT`: too many branches or actions, or a deadline too far away;
+/// - `E_AUTH`: an account from which is taken has not authorised it;
+/// - `E_CLOSED_COPY`: a closed item would appear without vanishing elsewhere;
+/// - `E_NOTFOUND`: a link that is not open or not known;
+/// - `E_STATE`: the deadline leaves less than twice the finality and the relay margin;
+/// - `E_TIMEOUT`: the deadline has passed;
+/// - `E_TAMPER`: a branch is not the one whose hash the terms hold.
+///
+/// Req: PRJ-5-1, PRJ-5-3
+pub fn check_begin(
+    begin: &Begin,
+    hub: ChainId,
+    now: UnixMillis,
+    limits: &Limits,
+    chain_of: impl Fn(LinkId) -> Option<ChainId>,
+) -> Result<Checked, Refusal> {
+    let Begin { terms, branches, authorisations } = begin;
+    check_shape(begin, hub)?;
+    let actions = branches.iter().map(read_actions).collect::<Result<Vec<_>, _>>()?;
+    let moves = Moves::of(&actions);
+    moves.check_paired(branches, &chain_of)?;
+    for (index, actions, given) in per_branch(&actions, authorisations) {
+        check_no_surplus(index, actions, &given)?;
+    }
+
+    check_limits(begin, limits)?;
+    deadline::check_not_too_far(terms.deadline, now, limits.deadline_max_ms)?;
+    for (index, actions, given) in per_branch(&actions, authorisations) {
+        check_none_missing(index, actions, &given)?;
+    }
+    moves.check_no_copy()?;
+    for branch in branches {
+        ensure!(
+            chain_of(branch.link).is_some(),
+            NotFound,
+            "no open link {} leads to a participant; open it first",
+            branch.link
+        );
+    }
+    let shortest_ms = deadline::shortest_ms(limits.slowest_finality_ms, limits.relay_margin_ms);
+    deadline::check_not_too_near(terms.deadline, now, shortest_ms)?;
+    deadline::check_not_passed(terms.deadline, now)?;
+    for (index, (branch, named)) in branches.iter().zip(&terms.branches).enumerate() {
+        let found = digest::branch(branch);
+        ensure!(
+            found == *named,
+            Tamper,
+            "branch {index} has hash {found}, the terms name {named}; send the branch that was \
+             agreed"
+        );
+    }
+
+    Ok(Checked {
+        xid: digest::xid(terms),
+        terms: terms.clone(),
+        branches: branches.clone(),
+        actions,
+        authorisations: authorisations.clone(),
+    })
+}
+
+/// `E_FORMAT`: what can be seen without reading an action.
+fn check_shape(begin: &Begin, hub: ChainId) -> Result<(), Refusal> {
+    let Begin { terms, branches, authorisations } = begin;
+    ensure!(
+        terms.hub == hub,
+        Format,
+        "the terms name hub {}, this is {hub}; submit there",
+        terms.hub
+    );
+    ensure!(!branches.is_empty(), Format, "there is no branch; name at least one participant");
+    ensure!(
+        branches.len() == terms.branches.len(),
+        Format,
+        "there are {} branches, the terms name {}; send each of them once",
+        branches.len(),
+        terms.branches.len()
+    );
+    let mut links = BTreeSet::new();
+    for (index, branch) in branches.iter().enumerate() {
+        ensure!(
+            links.insert(branch.link),
+            Format,
+            "branch {index} is the second on link {}; put all its actions into one branch",
+            branch.link
+        );
+        ensure!(!branch.actions.is_empty(), Format, "branch {index} has no action; leave it out");
+    }
+    for given in authorisations {
+        let exists = usize::try_from(given.branch).is_ok_and(|index| index < branches.len());
+        ensure!(
+            exists,
+            Format,
+            "account {} authorises branch {}, but there are {} branches",
+            given.account,
+            given.branch,
+            branches.len()
+        );
+    }
+    Ok(())
+}
+
+/// The actions of a branch, each of which does something.
+fn read_actions(branch: &Branch) -> Result<Vec<Action>, Refusal> {
+    let actions = branch.actions()?;
+    for action in &actions {
+        if let Action::Pay(pay) = action {
+            ensure!(
+                pay.amount.0 != 0,
+                Format,
+                "the payment from {} to {} on link {} has amount 0; leave it out",
+                pay.from,
+                pay.to,
+                branch.link
+            );
+        }
+    }
+    Ok(actions)
+}
+
+/// `E_LIMIT`: how many.
+fn check_limits(begin: &Begin, limits: &Limits) -> Result<(), Refusal> {
+    let exceeds = |count: usize, max: u32| u32::try_from(count).map_or(true, |count| count > max);
+    ensure!(
+        !exceeds(begin.branches.len(), limits.branches_max),
+        Limit,
+        "there are {} branches, more than {}; split the transaction",
+        begin.branches.len(),
+        limits.branches_max
+    );
+    for (index, branch) in begin.branches.iter().enumerate() {
+        ensure!(
+            !exceeds(branch.actions.len(), limits.actions_max),
+            Limit,
+            "branch {index} has {} actions, more than {}; split the transaction",
+            branch.actions.len(),
+            limits.actions_max
+        );
+    }
+    Ok(())
+}
+
+/// Each branch with its position and the authorisations that name it.
+fn per_branch<'a>(
+    actions: &'a [Vec<Action>],
+    authorisations: &'a [Authorisation],
+) -> impl Iterator<Item = (u32, &'a [Action], Vec<&'a Authorisation>)> {
+    (0u32..).zip(actions).map(|(index, actions)| {
+        let given = authorisations.iter().filter(|given| given.branch == index).collect();
+        (index, actions.as_slice(), given)
+    })
+}
+
+/// Where in the transaction something happens to an item, and the other chain that is named.
+#[derive(Clone, Copy)]
+struct End {
+    branch: usize,
+    other: ChainId,
+}
+
+/// What happens to one item.
+#[derive(Default)]
+struct Moved {
+    leaves: Vec<End>,
+    appears: Vec<End>,
+    /// Branches; several writes in one are for its gateway to judge.
+    written: BTreeSet<usize>,
+}
+
+/// What happens to each item over all branches. Attack: A45.
+struct Moves(BTreeMap<DataId, Moved>);
+
+impl Moves {
+    fn of(actions: &[Vec<Action>]) -> Self {
+        let mut moves: BTreeMap<DataId, Moved> = BTreeMap::new();
+        for (branch, actions) in actions.iter().enumerate() {
+            for action in actions {
+                match action {
+                    Action::MoveOut(out) => {
+                        let end = End { branch, other: out.to_chain };
+                        moves.entry(out.item).or_default().leaves.push(end);
+                    }
+                    Action::MoveIn(into) => {
+                        let end = End { branch, other: into.from_chain };
+                        moves.entry(into.item).or_default().appears.push(end);
+                    }
+                    Action::Write(write) => {
+                        moves.entry(write.item).or_default().written.insert(branch);
+                    }
+                    Action::Pay(_) | Action::Call(_) => {}
+                }
+            }
+        }
+        Self(moves)
+    }
+
+    /// `E_FORMAT`: an item that leaves must leave once and appear in another branch, each end
+    /// must name the other's chain, nothing else may happen to it, and what stays lives on one chain.
+    fn check_paired(
+        &self,
+        branches: &[Branch],
+        chain_of: &impl Fn(LinkId) -> Option<ChainId>,
+    ) -> Result<(), Refusal> {
+        let is_chain_of = |branch: usize, chain: ChainId| {
+            // A link that is not known is refused with its own class later.
+            let known = branches.get(branch).and_then(|branch| chain_of(branch.link));
+            known.is_none_or(|known| known == chain)
+        };
+        for (item, moved) in &self.0 {
+            let stays = moved.leaves.is_empty() && moved.appears.is_empty();
+            ensure!(
+                stays || moved.written.is_empty(),
+                Format,
+                "item {item} is both moved and written; do one after the other"
+            );
+            ensure!(
+                moved.written.len() <= 1,
+                Format,
+                "item {item} is written in {} branches, but it lives on one chain",
+                moved.written.len()
+            );
+            ensure!(
+                moved.leaves.len() <= 1,
+                Format,
+                "item {item} leaves {} chains, but it lives on one",
+                moved.leaves.len()
+            );
+            let Some(out) = moved.leaves.first() else { continue };
+            ensure!(
+                !moved.appears.is_empty(),
+                Format,
+                "item {item} leaves in branch {} and appears in none; add its MoveIn",
+                out.branch
+            );
+            // More than one is a copy, and refused as such whatever the ends name.
+            let [into] = moved.appears.as_slice() else { continue };
+            ensure!(
+                into.branch != out.branch
+                    && is_chain_of(into.branch, out.other)
+                    && is_chain_of(out.branch, into.other),
+                Format,
+                "item {item} leaves in branch {} for chain {} and appears in branch {} from chain \
+                 {}; each must name the other's chain",
+                out.branch,
+                out.other,
+                into.branch,
+                into.other
+            );
+        }
+        Ok(())
+    }
+
+    /// `E_CLOSED_COPY`: an item appears at most as often as it vanishes, and that is once.
+    fn check_no_copy(&self) -> Result<(), Refusal> {
+        for (item, moved) in &self.0 {
+            ensure!(
+                moved.appears.len() <= moved.leaves.len(),
+                ClosedCopy,
+                "item {item} appears {} times and vanishes {} times; a closed item is never copied",
+                moved.appears.len(),
+                moved.leaves.len()
+            );
+        }
+        Ok(())
+    }
+}
