@@ -1,0 +1,134 @@
+//! Carrying: one end's proved leaves to the other.
+
+use crate::link::LinkTask;
+use std::collections::BTreeMap;
+use tombolo_adapter::{AdapterError, LinkHead, Standing as Stand};
+use tombolo_relayer_core::{
+    ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
+};
+use tombolo_types::lane::{Delivery, Direction, LaneKey};
+
+/// Both ends as they are now, with the proofs of what they say.
+///
+/// # Errors
+/// The end that gave no answer, and why.
+pub async fn look(task: &LinkTask) -> Result<(LinkSight, LinkHead, LinkHead), (End, AdapterError)> {
+    let (hub, chain) = tokio::join!(look_at(task, End::Hub), look_at(task, End::Chain));
+    let (hub, hub_head) = hub.map_err(|error| (End::Hub, error))?;
+    let (chain, chain_head) = chain.map_err(|error| (End::Chain, error))?;
+    Ok((LinkSight { link: task.id, hub, chain }, hub_head, chain_head))
+}
+
+async fn look_at(task: &LinkTask, end: End) -> Result<(EndSight, LinkHead), AdapterError> {
+    let chain = &task.end(end).chain;
+    let (head, client) = tokio::join!(chain.head(task.id), chain.client_status(task.id));
+    let (head, client) = (head?, client?);
+    let lanes: BTreeMap<_, _> = head
+        .lanes
+        .iter()
+        .map(|proved| {
+            let leaf = &proved.leaf;
+            let sight = LaneSight {
+                epoch: leaf.epoch,
+                size: leaf.size,
+                taken: proved.taken,
+                peer_epoch: leaf.peer_epoch,
+                received: leaf.received,
+            };
+            (leaf.lane, sight)
+        })
+        .collect();
+    let sight = EndSight {
+        chain: chain.descriptor().chain_id,
+        height: head.head.height,
+        time: head.head.time,
+        validators_root: head.head.validators_root,
+        standing: match head.standing {
+            Stand::Proposed => Standing::Proposed,
+            Stand::Open => Standing::Open,
+            Stand::Paused => Standing::Paused,
+            Stand::Shut => Standing::Shut,
+        },
+        client: ClientSight {
+            height: client.height,
+            time: client.newest_time,
+            status: client.status,
+            trusting_period_ms: client.trusting_period_ms,
+            validators_root: client.validators_root,
+        },
+        lanes,
+    };
+    Ok((sight, head))
+}
+
+/// Carries out the steps towards `to`, in order, from what `from` proved; gives how many were
+/// carried.
+///
+/// # Errors
+/// The first that fails; the next look plans anew.
+pub async fn carry(
+    task: &LinkTask,
+    to: End,
+    steps: &[&Step],
+    from: &LinkHead,
+    sight: &LinkSight,
+) -> Result<u64, AdapterError> {
+    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
+    let mut carried = 0;
+    for step in steps {
+        match step {
+            Step::UpdateClient { .. } => {
+                let client = sink.client_status(task.id).await?;
+                if let Some(update) = source.client_update(&client).await? {
+                    let outcome = sink.update_client(task.id, update).await?;
+                    tracing::info!(
+                        link = task.name(), end = to.name(), height = %outcome.height,
+                        "client updated"
+                    );
+                    task.metrics.updated(task.name(), to);
+                    carried += 1;
+                }
+            }
+            Step::Deliver { lane, first, count, size, .. } => {
+                let Some(proved) = from.lanes.iter().find(|proved| proved.leaf.lane == *lane)
+                else {
+                    continue;
+                };
+                let direction = match to {
+                    End::Hub => Direction::ChainToHub,
+                    End::Chain => Direction::HubToChain,
+                };
+                let key = LaneKey { link: task.id, direction, lane: *lane };
+                let (messages, range) = if *count == 0 {
+                    (Vec::new(), empty_range())
+                } else {
+                    source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
+                };
+                let brought = messages.len() as u64;
+                let delivery = Delivery {
+                    leaf: proved.leaf.clone(),
+                    head_proof: proved.head_proof.clone(),
+                    first: *first,
+                    messages,
+                    range,
+                };
+                let seen = sight.end(to.other()).time;
+                let outcome = sink.deliver(delivery).await?;
+                tracing::debug!(
+                    link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
+                    height = %outcome.height, "delivered"
+                );
+                let age_ms = crate::service::now().since(seen);
+                task.metrics.delivered(task.name(), to, brought, age_ms);
+                task.reports.delivered(task, to, brought);
+                carried += 1;
+            }
+            Step::Blocked { .. } => {}
+        }
+    }
+    Ok(carried)
+}
+
+fn empty_range() -> tombolo_types::lane::RangeProof {
+    tombolo_types::lane::RangeProof { left: Vec::new(), right: Vec::new() }
+}

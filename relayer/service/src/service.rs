@@ -1,0 +1,81 @@
+//! Settings, and the small web page that says how the relayer stands.
+
+use crate::{metrics::Metrics, report::Reports};
+use axum::{Json, Router, routing::get};
+use std::{
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tombolo_relayer_core::{Pace, backoff::Backoff};
+use tombolo_types::UnixMillis;
+
+/// How to go about all links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Batches and acknowledgements.
+    pub pace: Pace,
+    /// Retries.
+    pub backoff: Backoff,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pace: Pace {
+                messages_max: 500,
+                acknowledge_after_ms: 10_000,
+                acknowledge_messages: 1_000,
+                refresh_after_ms: 1_800_000,
+            },
+            backoff: Backoff { first_ms: 100, longest_ms: 10_000, alarm_after: 8 },
+        }
+    }
+}
+
+/// Serves `/metrics` (Prometheus), `/status` (JSON), `/alive` and `/ready` until cancelled.
+///
+/// # Errors
+/// Where the port cannot be bound.
+pub async fn serve_reports(
+    listen: SocketAddr,
+    metrics: Metrics,
+    reports: Reports,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
+    let status = reports.clone();
+    let pages = Router::new()
+        .route("/metrics", get(move || async move { metrics.page() }))
+        .route("/status", get(move || async move { Json(status.all()) }))
+        .route("/alive", get(|| async { "alive\n" }))
+        .route(
+            "/ready",
+            get(move || async move {
+                // Ready is: every link was seen at both ends in the last turn.
+                let ready = reports.all().iter().all(|report| report.failure.is_none());
+                match ready {
+                    true => (axum::http::StatusCode::OK, "ready\n"),
+                    false => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "a link is stuck\n"),
+                }
+            }),
+        );
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| anyhow::anyhow!("the status page cannot listen at {listen}: {error}"))?;
+    axum::serve(listener, pages).with_graceful_shutdown(cancel.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// The host's clock. It paces; it decides nothing.
+pub(crate) fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Chance for jitter. Where the operating system gives none there is no jitter.
+pub(crate) fn random() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}
