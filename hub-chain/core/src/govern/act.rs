@@ -1,0 +1,202 @@
+//! The acts that take a quorum: a closed enum, reached by proposals alone.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tombolo_types::{
+    Address, Hash,
+    header::{Signature, Validator},
+    id::{ChainId, IdentityId, LinkId},
+    message::Status,
+};
+
+/// Registers one identity.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewIdentity {
+    /// The address of its first key; its id follows from it.
+    pub key: Address,
+    /// A set of [`Role`](tombolo_types::message::Role) bits; a device is nothing else besides.
+    pub roles: u16,
+    /// A name for people.
+    pub name: String,
+    /// For a device, its owner; else zero.
+    pub owner: IdentityId,
+}
+
+/// A device in a batch.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewDevice {
+    /// The address of its first key.
+    pub key: Address,
+    /// A name for people.
+    pub name: String,
+    /// Its owner.
+    pub owner: IdentityId,
+}
+
+/// The most devices in one batch.
+pub const DEVICES_MAX: usize = 64;
+
+/// Registers a link to a chain.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewLink {
+    /// The chain.
+    pub chain: ChainId,
+    /// The gateway's address there.
+    pub gateway: Address,
+    /// From 1; another for each attempt with the same gateway.
+    pub incarnation: u32,
+    /// The deployment mode; only 1 is supported.
+    pub mode: u8,
+    /// The verifier that believes the chain's heads, e.g. `tombolo`.
+    pub verifier: String,
+    /// What the verifier starts from, in its own encoding.
+    pub anchor: Vec<u8>,
+    /// Hash of the gateway's code.
+    pub code_hash: Hash,
+    /// How the chain identifies parties. Req: Y4560-10.2-1.4
+    pub identification_method: String,
+}
+
+/// What a quorum of stakeholders may do.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Act {
+    /// See [`NewIdentity`].
+    RegisterIdentity(NewIdentity),
+    /// At most [`DEVICES_MAX`]; one that cannot be registered does not stop the others.
+    RegisterDevices(Vec<NewDevice>),
+    /// Suspends, revokes or reactivates an identity.
+    SetStatus {
+        /// Whose.
+        identity: IdentityId,
+        /// To what.
+        status: Status,
+    },
+    /// Gives a device to another owner.
+    TransferDevice {
+        /// The device.
+        device: IdentityId,
+        /// Its next owner.
+        owner: IdentityId,
+    },
+    /// Replaces all keys of an identity that has lost its own.
+    ReplaceKeys {
+        /// Whose.
+        identity: IdentityId,
+        /// One to eight.
+        keys: Vec<Address>,
+    },
+    /// Binds another account to an identity whose account on that chain is lost.
+    Rebind {
+        /// Whose.
+        identity: IdentityId,
+        /// The chain.
+        chain: ChainId,
+        /// The account from now on.
+        account: Address,
+        /// By the account's key over the binding digest.
+        account_signature: Signature,
+    },
+    /// See [`NewLink`].
+    RegisterLink(Box<NewLink>),
+    /// Opens a link whose gateway has said Hello, or ends its pause.
+    OpenLink {
+        /// Which.
+        link: LinkId,
+    },
+    /// Ends a link.
+    CloseLink {
+        /// Which.
+        link: LinkId,
+    },
+    /// Accepts what a gateway's recovery council has done.
+    ApproveTrust {
+        /// Which link.
+        link: LinkId,
+        /// The trust epoch that is accepted from now on.
+        trust_epoch: u32,
+    },
+    /// Sets a new trusted header for a link whose client expired or froze.
+    RecoverClient {
+        /// Which link.
+        link: LinkId,
+        /// In the verifier's own encoding.
+        anchor: Vec<u8>,
+    },
+    /// Lets an identity pause a link once more.
+    AllowPause {
+        /// Which link.
+        link: LinkId,
+        /// Who.
+        identity: IdentityId,
+    },
+    /// Registers a data structure or its next version.
+    SetSchema {
+        /// Its canonical definition.
+        definition: Vec<u8>,
+    },
+    /// Sets one Cedar policy.
+    SetPolicy {
+        /// Its name in the set.
+        id: String,
+        /// One static policy.
+        text: String,
+    },
+    /// Removes one policy.
+    RemovePolicy {
+        /// Its name in the set.
+        id: String,
+    },
+    /// Sets who certifies blocks from two heights above the deciding block on.
+    SetValidators {
+        /// In ascending order of address.
+        validators: Vec<Validator>,
+    },
+    /// Sets an agreed parameter.
+    SetParameter {
+        /// Its name.
+        name: String,
+        /// In the parameter's own unit.
+        value: u64,
+    },
+}
+
+impl Act {
+    /// The operation as records name it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RegisterIdentity(_) => "identity register",
+            Self::RegisterDevices(_) => "identity register-devices",
+            Self::SetStatus { .. } => "identity status",
+            Self::TransferDevice { .. } => "identity transfer",
+            Self::ReplaceKeys { .. } => "identity replace-keys",
+            Self::Rebind { .. } => "identity rebind",
+            Self::RegisterLink(_) => "link register",
+            Self::OpenLink { .. } => "link open",
+            Self::CloseLink { .. } => "link close",
+            Self::ApproveTrust { .. } => "link approve-trust",
+            Self::RecoverClient { .. } => "link recover",
+            Self::AllowPause { .. } => "link allow-pause",
+            Self::SetSchema { .. } => "schema set",
+            Self::SetPolicy { .. } => "policy set",
+            Self::RemovePolicy { .. } => "policy remove",
+            Self::SetValidators { .. } => "validators set",
+            Self::SetParameter { .. } => "parameter set",
+        }
+    }
+
+    /// What proposing it costs; carrying it out is paid for here, too.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        match self {
+            Self::RegisterDevices(devices) => {
+                u64::try_from(devices.len()).unwrap_or(u64::MAX).saturating_add(4)
+            }
+            Self::SetPolicy { text, .. } => {
+                // Parsing and validation cost about one signature check for each kibibyte.
+                u64::try_from(text.len()).unwrap_or(u64::MAX).div_euclid(1_024).saturating_add(8)
+            }
+            Self::RegisterLink(_) | Self::OpenLink { .. } | Self::RecoverClient { .. } => 16,
+            _ => 4,
+        }
+    }
+}
