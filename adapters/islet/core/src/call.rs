@@ -1,0 +1,63 @@
+//! What may be asked of an islet.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use tombolo_types::{
+    Address, Amount, UnixMillis,
+    header::Signature,
+    id::{AssetId, ChainId, DataId},
+};
+
+/// A call of the islet's own.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum IsletCall {
+    /// Enters a data item, or a new version of one, and may share it in the same step.
+    ///
+    /// Signed by the device that signed the envelope, or by the owner. Local id, class, owner and
+    /// version stand in the envelope.
+    Submit {
+        /// The canonical envelope.
+        envelope: Vec<u8>,
+        /// The device's, over the envelope.
+        signature: Signature,
+        /// Where a copy goes; open items only.
+        share: Option<ShareOrder>,
+    },
+    /// Copies an open item to another chain. Signed by its owner.
+    Share {
+        /// The item.
+        data_id: DataId,
+        /// Where the copy goes.
+        order: ShareOrder,
+    },
+    /// Pays from the signer's account to another of this ledger.
+    Pay {
+        /// Who is paid.
+        to: Address,
+        /// What.
+        asset: AssetId,
+        /// How much, in the asset's smallest unit; not zero.
+        amount: Amount,
+    },
+    /// An act of the recovery council. Any identity may bring it: the signatures decide.
+    NewTrustedHeader(NewTrustedHeader),
+}
+
+/// Where a copy goes, and until when it may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ShareOrder {
+    /// The chain that gets the copy.
+    pub destination: ChainId,
+    /// The hub's block time after which it refuses the share; 0 is never.
+    pub not_after: UnixMillis,
+}
+
+/// Gives the gateway a new point of the same hub to trust, after expiry or freeze of its client.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewTrustedHeader {
+    /// The encoded [`Anchor`](tombolo_types::header::Anchor).
+    pub anchor: Vec<u8>,
+    /// The trust epoch to which the act leads: one above the present.
+    pub trust_epoch: u32,
+    /// The members' signatures over the act, in ascending order of signer.
+    pub signatures: Vec<Signature>,
+}

@@ -1,0 +1,56 @@
+//! The islet: a small IoT ledger with a gateway to the hub, on the engine that the hub runs on.
+//!
+//! It holds accounts with balances, data items that devices signed, and copies of other ledgers'
+//! open items. Its gateway is part of the ledger: lanes both ways, a light client of the hub, and
+//! the participant's side of two-phase commit.
+//!
+//! Invariants, each held by a test in `tests/it`:
+//! - What is taken into escrow is paid or given back: the sum of an asset is that of genesis.
+//! - A closed item leaves only by a commit, and is never live here and elsewhere.
+//! - A copy is never written here; a closed item is never copied.
+//! - Who voted yes keeps every lock until a proved decision. No time, no freeze and no local key
+//!   releases one.
+//! - What leaves the ledger leaves under a view of identities that is fresh enough.
+//!
+//! Deliberately absent: transactions that begin on this ledger already prepared, contracts
+//! (`Call`), and the recovery council's further powers: reopening a lane, releasing a lock,
+//! rotating keys.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::cast_possible_truncation
+    )
+)]
+
+mod account;
+mod call;
+mod council;
+mod entry;
+mod gateway;
+mod identity;
+mod item;
+mod lock;
+mod machine;
+mod query;
+mod schema;
+mod share;
+mod submit;
+
+pub use call::{IsletCall, NewTrustedHeader, ShareOrder};
+pub use council::{NEW_TRUSTED_HEADER, PendingAct};
+pub use gateway::{
+    Gateway, IDENTIFICATION_METHOD, INCARNATION, KIND, MODE, code_hash, gateway, gateway_address,
+    hub_link_id, identity_view_age_ms, link_to_hub,
+};
+pub use item::{Item, ItemCopy, Provenance, Standing};
+pub use lock::{Held, Hold};
+pub use machine::Islet;
+pub use query::{
+    Account, Holding, Lock, account, balance, copies, copy, holdings, item, items, locks,
+    participant, past_versions, pending_act, schema_definition, schemas,
+};

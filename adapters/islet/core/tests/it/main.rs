@@ -1,0 +1,21 @@
+//! The islet under a toy hub, with real certificates and real proofs between them.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+
+mod harness;
+mod toy;
+mod world;
+
+mod conservation;
+mod identities;
+mod linking;
+mod recovery;
+mod sharing;
+mod submission;
+mod two_phase;
