@@ -1,0 +1,348 @@
+//! The hub as a node: its daemon, and its state as JSON.
+
+use crate::{
+    config::Config,
+    query::{Queries, cursor_of, found, id_of, paged},
+    run::{self, Exit, Kind},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tombolo_hub::{
+    Hub,
+    data::CopyStatus,
+    query::{self, CommitView, IdentityView, ItemView, LinkView, ProposalView},
+};
+use tombolo_ledger::lanes::Lane;
+use tombolo_swap::two_phase::{Answer, Counted, Outcome, Phase, Progress, Seat};
+use tombolo_types::{
+    LaneNumber, Refusal,
+    id::SchemaId,
+    message::Role,
+    refuse,
+    schema::{Field, Schema},
+    store::View,
+};
+
+/// Runs a hub's node until `cancel`.
+///
+/// # Errors
+/// [`Exit`].
+pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), Exit> {
+    run::run(kind(), config, cancel).await
+}
+
+/// The hub's ledger with what it shows.
+#[must_use]
+pub fn kind() -> Kind<Hub> {
+    Kind { machine: Hub::new(), queries: Arc::new(HubQueries) }
+}
+
+/// `identity/<id>`, `identities`, `devices/<owner>`, `history/<identity>`, `links`, `link/<id>`,
+/// `schemas`, `policies`, `items`, `item/<id>`, `grants/<item>`, `commits`, `commit/<xid>`,
+/// `proposals`, `proposal/<id>`, and what every ledger has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HubQueries;
+
+impl Queries for HubQueries {
+    fn query(
+        &self,
+        view: &dyn View,
+        path: &str,
+        from: Option<&str>,
+        limit: usize,
+    ) -> Result<Value, Refusal> {
+        let more = limit.saturating_add(1);
+        let (name, id) = path.split_once('/').unwrap_or((path, ""));
+        Ok(match (name, id.is_empty()) {
+            ("identities", true) => {
+                let all = query::identities(view, cursor_of(from)?, more);
+                paged(&all, limit, |it| it.standing.identity.to_string(), identity)
+            }
+            ("identity", false) => {
+                let wanted = id_of(id)?;
+                identity(&found(query::identity(view, wanted), "identity", id)?)
+            }
+            ("devices", false) => {
+                let all = query::devices(view, id_of(id)?, cursor_of(from)?, more);
+                paged(&all, limit, ToString::to_string, |device| {
+                    query::identity(view, *device).as_ref().map_or(Value::Null, identity)
+                })
+            }
+            ("history", false) => history(view, id, from, limit)?,
+            ("links", true) => {
+                json!({ "entries": query::links(view).iter().map(link).collect::<Vec<_>>() })
+            }
+            ("link", false) => link(&found(query::link(view, id_of(id)?), "link", id)?),
+            ("schemas", true) => {
+                let all = query::schemas(view, cursor_of(from)?, more);
+                paged(&all, limit, |(id, _)| id.to_string(), |(id, it)| schema(*id, it))
+            }
+            ("policies", true) => policies(view, from, limit),
+            ("items", true) => {
+                let all = query::items(view, cursor_of(from)?, more);
+                paged(&all, limit, |it| it.item.id.to_string(), item)
+            }
+            ("item", false) => item(&found(query::item(view, id_of(id)?), "item", id)?),
+            ("grants", false) => grants(view, id, limit)?,
+            ("commits", true) => {
+                let all = query::commits(view, cursor_of(from)?, more);
+                paged(&all, limit, |it| it.xid.to_string(), commit)
+            }
+            ("commit", false) => commit(&found(query::commit(view, id_of(id)?), "commit", id)?),
+            ("proposals", true) => {
+                let all = query::proposals(view, cursor_of(from)?, more);
+                paged(&all, limit, |it| it.id.to_string(), proposal)
+            }
+            ("proposal", false) => proposal(&query::proposal(view, id_of(id)?)?),
+            _ => refuse!(Unsupported, "a hub has no query `{path}`"),
+        })
+    }
+}
+
+/// The names of a set of roles.
+#[must_use]
+pub fn role_names(roles: u16) -> Vec<&'static str> {
+    Role::ALL.into_iter().filter(|role| role.is_in(roles)).map(Role::name).collect()
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn identity(it: &IdentityView) -> Value {
+    let accounts = it.accounts.iter().map(
+        |(chain, account)| json!({ "chain": chain.to_string(), "account": account.to_string() }),
+    );
+    let mut value = json!({
+        "identity": it.standing.identity.to_string(),
+        "name": it.name,
+        "status": it.standing.status.name(),
+        "roles": role_names(it.standing.roles),
+        "keys": texts(&it.standing.keys),
+        "accounts": accounts.collect::<Vec<_>>(),
+        "changes": it.changes,
+        "bindings": it.bindings,
+    });
+    if !it.standing.owner.is_zero() {
+        value["owner"] = it.standing.owner.to_string().into();
+    }
+    value
+}
+
+fn history(view: &dyn View, id: &str, from: Option<&str>, limit: usize) -> Result<Value, Refusal> {
+    let Ok(first) = from.unwrap_or("0").parse::<u32>() else {
+        refuse!(Format, "`{}` is no number of a change", from.unwrap_or_default());
+    };
+    let more = limit.saturating_add(1);
+    let all = query::identity_history(view, id_of(id)?, first, more);
+    let entries = all.iter().take(limit).map(|entry| {
+        let mut value = json!({
+            "what": format!("{:?}", entry.what),
+            "since": entry.since.0,
+            "time_ms": entry.time.0,
+            "tx_id": entry.tx_id.to_string(),
+            "approvers": texts(&entry.approvers),
+            "status": entry.standing.status.name(),
+            "roles": role_names(entry.standing.roles),
+            "keys": texts(&entry.standing.keys),
+        });
+        if let Some((chain, account)) = entry.account {
+            value["chain"] = chain.to_string().into();
+            value["account"] = account.to_string().into();
+        }
+        value
+    });
+    let mut page = json!({ "entries": entries.collect::<Vec<_>>() });
+    if all.len() > limit {
+        let next = u64::from(first).saturating_add(limit as u64);
+        page["next"] = next.to_string().into();
+    }
+    Ok(page)
+}
+
+/// One lane of a link.
+#[must_use]
+pub fn lane_json(number: LaneNumber, lane: &Lane) -> Value {
+    json!({
+        "lane": number.0,
+        "epoch": lane.epoch.0,
+        "size": lane.sent.size(),
+        "taken": lane.taken,
+        "freed": lane.freed,
+        "bytes": lane.bytes,
+        "peer_epoch": lane.peer_epoch.0,
+        "received": lane.received.size(),
+    })
+}
+
+fn link(it: &LinkView) -> Value {
+    let lanes = it.lanes.iter().map(|(number, lane)| lane_json(*number, lane));
+    let announced = it.registration.announced.iter().map(|act| {
+        json!({ "act": act.act, "trust_epoch": act.trust_epoch, "holds_from_ms": act.holds_from })
+    });
+    json!({
+        "link": it.link.id.to_string(),
+        "chain": it.link.chain.to_string(),
+        "mode": it.link.mode,
+        "status": it.status,
+        "verifier": it.link.verifier,
+        "gateway": it.registration.gateway.to_string(),
+        "identification_method": it.registration.identification_method,
+        "greeted": it.link.greeted,
+        "opened": it.registration.opened,
+        "registered_at": it.registration.height.0,
+        "approvers": texts(&it.registration.approvers),
+        "client_height": it.link.peer_height.0,
+        "client_time_ms": it.link.peer_time.0,
+        "trust_epoch": it.link.trust_epoch,
+        "peer_trust_epoch": it.link.peer_trust_epoch,
+        "announced": announced.collect::<Vec<_>>(),
+        "lanes": lanes.collect::<Vec<_>>(),
+    })
+}
+
+/// A schema with its fields.
+#[must_use]
+pub fn schema(id: SchemaId, it: &Schema) -> Value {
+    let field = |field: &Field| {
+        json!({
+            "name": field.name,
+            "kind": format!("{:?}", field.kind).to_lowercase(),
+            "unit": field.unit,
+            "required": field.required,
+        })
+    };
+    json!({
+        "schema": id.to_string(),
+        "name": it.name,
+        "version": it.version,
+        "fields": it.fields.iter().map(field).collect::<Vec<_>>(),
+    })
+}
+
+fn policies(view: &dyn View, from: Option<&str>, limit: usize) -> Value {
+    let (hash, all) = query::policies(view);
+    let rest: Vec<_> =
+        all.into_iter().filter(|(id, _)| id.as_str() >= from.unwrap_or_default()).collect();
+    let mut page = paged(
+        &rest,
+        limit,
+        |(id, _)| id.clone(),
+        |(id, text)| json!({ "policy": id, "text": text }),
+    );
+    page["hash"] = hash.to_string().into();
+    page
+}
+
+fn item(it: &ItemView) -> Value {
+    let copies = it.copies.iter().map(|(chain, copy)| {
+        let status = match copy.status {
+            CopyStatus::Accepted => "accepted",
+            CopyStatus::Completed => "completed",
+            CopyStatus::Refused => "refused",
+        };
+        json!({
+            "chain": chain.to_string(),
+            "version": copy.version,
+            "global_id": copy.global_id.to_string(),
+            "status": status,
+            "time_ms": copy.time.0,
+        })
+    });
+    let mut value = json!({
+        "item": it.item.id.to_string(),
+        "home": it.item.home.to_string(),
+        "location": it.item.location.to_string(),
+        "owner": it.item.owner.to_string(),
+        "class": it.item.class.name(),
+        "schema": it.item.schema.to_string(),
+        "version": it.item.version,
+        "fingerprint": it.item.fingerprint.to_string(),
+        "terms": it.item.terms,
+        "height": it.item.height.0,
+        "copies": copies.collect::<Vec<_>>(),
+    });
+    if let Some(xid) = it.locked_by {
+        value["locked_by"] = xid.to_string().into();
+    }
+    value
+}
+
+fn grants(view: &dyn View, item: &str, limit: usize) -> Result<Value, Refusal> {
+    let entries = query::grants(view, id_of(item)?, limit).into_iter().map(|given| {
+        let key = given.grant.key;
+        json!({
+            "item": key.item.to_string(),
+            "grantee": key.grantee.to_string(),
+            "purpose": format!("{:?}", key.purpose).to_lowercase(),
+            "giver": given.giver.to_string(),
+            "expires_ms": given.grant.expires.0,
+            "height": given.height.0,
+        })
+    });
+    Ok(json!({ "entries": entries.collect::<Vec<_>>() }))
+}
+
+fn commit(it: &CommitView) -> Value {
+    let (status, finished) = match it.phase {
+        Phase::Preparing => ("preparing", false),
+        Phase::Decided(verdict) => (outcome(verdict.outcome()), false),
+        Phase::Finished(verdict) => (outcome(verdict.outcome()), true),
+    };
+    let mut value = json!({
+        "xid": it.xid.to_string(),
+        "global_id": it.global_id.to_string(),
+        "status": status,
+        "finished": finished,
+        "deadline_ms": it.deadline.0,
+        "since_ms": it.since.0,
+        "awaited": texts(&it.awaited),
+        "parties": texts(&it.parties),
+        "seats": it.seats.iter().map(seat).collect::<Vec<_>>(),
+    });
+    if let Phase::Decided(verdict) | Phase::Finished(verdict) = it.phase
+        && verdict.outcome() == Outcome::Abort
+    {
+        value["cause"] = format!("{verdict:?}").into();
+    }
+    value
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Commit => "committed",
+        Outcome::Abort => "aborted",
+    }
+}
+
+fn seat(it: &Seat) -> Value {
+    let progress = match it.progress {
+        Progress::PrepareSent => "prepare sent",
+        Progress::DecisionSent => "decision sent",
+        Progress::Done => "done",
+    };
+    let mut value = json!({ "link": it.link.to_string(), "progress": progress });
+    if let Some(ballot) = &it.ballot {
+        value["vote"] = match ballot.answer {
+            Answer::Yes => "yes".into(),
+            Answer::No(class) => class.code().into(),
+        };
+        value["counted"] = (ballot.counted == Counted::InTime).into();
+        value["voted_ms"] = ballot.at.0.into();
+    }
+    value
+}
+
+fn proposal(it: &ProposalView) -> Value {
+    json!({
+        "proposal": it.id.to_string(),
+        "act": it.proposal.act.name(),
+        "proposer": it.proposal.proposer.to_string(),
+        "approvals": texts(&it.proposal.approvals),
+        "quorum": it.quorum,
+        "proposed_ms": it.proposal.proposed.0,
+        "expires_ms": it.proposal.expires.0,
+        "height": it.proposal.height.0,
+    })
+}
