@@ -78,6 +78,13 @@ pub fn admit<M: Machine>(
         transaction.nonce_lane
     );
     ensure!(
+        transaction.expires.since(block.time) <= parameters.transaction_expiry_max_ms,
+        Format,
+        "the transaction expires {} ms ahead, at most {} ms are allowed",
+        transaction.expires.since(block.time),
+        parameters.transaction_expiry_max_ms
+    );
+    ensure!(
         transaction.chain_id == block.chain_id,
         Auth,
         "the transaction is signed for chain {}, this is {}",
@@ -102,13 +109,6 @@ pub fn admit<M: Machine>(
         "the transaction expired at {}, it is {}",
         transaction.expires,
         block.time
-    );
-    ensure!(
-        transaction.expires.since(block.time) <= parameters.transaction_expiry_max_ms,
-        Format,
-        "the transaction expires {} ms ahead, at most {} ms are allowed",
-        transaction.expires.since(block.time),
-        parameters.transaction_expiry_max_ms
     );
     let mut usage = Use::of(view, signer.identity);
     let next = usage.nonce(transaction.nonce_lane);

@@ -13,7 +13,7 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::{digest, keccak256::keccak256, log::root_of};
 use tombolo_types::{
-    Class, Hash, Height, Refusal, UnixMillis, ensure,
+    Address, Class, Hash, Height, Refusal, UnixMillis, ensure,
     header::{Genesis, HEADER_VERSION, Header},
     id::{BlockId, ChainId, GlobalId, IdentityId, TxId},
     message::Status,
@@ -178,8 +178,15 @@ impl<M: Machine> Ledger<M> {
         GENESIS.put(&mut state, genesis);
         validators::put(&mut state, &genesis.validators, Height::ZERO)?;
         for identity in &genesis.identities {
+            let id = digest::identity_id(identity.key);
+            ensure!(
+                Principal::of(&state, id).is_none() && identity.key != Address::ZERO,
+                Format,
+                "genesis names the key {} twice, or it is zero",
+                identity.key
+            );
             Principal {
-                identity: digest::identity_id(identity.key),
+                identity: id,
                 roles: identity.roles,
                 status: Status::Active,
                 owner: IdentityId::ZERO,
@@ -393,7 +400,12 @@ impl<'l, 'v, M: Machine> Run<'l, 'v, M> {
             &encoded,
             Nonce::Exact,
         )?;
-        let weight = self.weight.saturating_add(admitted.weight);
+        // Messages are not charged to who carries them, but they take time in the block.
+        let carried = match &admitted.call {
+            Call::Deliver(delivery) => u64::try_from(delivery.messages.len()).unwrap_or(u64::MAX),
+            _ => 0,
+        };
+        let weight = self.weight.saturating_add(admitted.weight).saturating_add(carried);
         ensure!(weight <= self.parameters.block_weight_max, Limit, "the block is full");
 
         let start = self.state.mark();

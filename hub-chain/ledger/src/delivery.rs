@@ -6,17 +6,19 @@
 use crate::{
     lanes::{self, Lane, Link, LinkStatus, Mark, Room},
     machine::{Arrival, Context, Machine},
+    parameters::Parameters,
     records,
 };
+use std::cmp::Ordering;
 use tombolo_crypto::{
     digest,
     log::{Log, verify_range},
 };
 use tombolo_types::{
-    Class, Hash, LaneNumber, MessageNumber, Refusal, UnixMillis, ensure,
+    Class, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, ensure,
     header::HEADER_VERSION,
     id::LinkId,
-    lane::{CONTROL_LANE, Delivery, LaneLeaf, MESSAGE_BYTES_MAX, Message},
+    lane::{ANSWER_BIT, CONTROL_LANE, Delivery, LaneLeaf, MESSAGE_BYTES_MAX, Message},
     message::{Body, Refused},
     record::SaltedRecord,
     refuse,
@@ -26,6 +28,8 @@ use tombolo_types::{
 
 /// The most messages that one delivery brings.
 pub const DELIVERY_MESSAGES_MAX: usize = 1_000;
+/// The longest sentence of a refusal that goes back as an answer, in bytes.
+const SENTENCE_BYTES_MAX: usize = 1_024;
 
 /// What a delivery proved, and nobody else can make.
 ///
@@ -37,6 +41,7 @@ struct ProvenDelivery {
     lane: Lane,
     number: LaneNumber,
     leaf: LaneLeaf,
+    proved_height: Height,
     proved_time: UnixMillis,
     client_moved: bool,
     first: u64,
@@ -122,7 +127,7 @@ fn prove<M: Machine>(
         leaf.link
     );
     ensure!(
-        !matches!(link.status, LinkStatus::Frozen | LinkStatus::Closed),
+        link.takes(),
         State,
         "link {} is {:?}; it takes nothing until it is recovered",
         link.id,
@@ -166,19 +171,8 @@ fn prove<M: Machine>(
         lane.peer_epoch,
         lane.epoch
     );
-    if head.height > lane.proved_height
-        && (leaf.size < lane.proved_size || leaf.received < lane.proved_received)
-    {
-        return contradiction(format!(
-            "size and received of lane {} fell from {} and {} at height {} to {} and {} at height {}",
-            leaf.lane,
-            lane.proved_size,
-            lane.proved_received,
-            lane.proved_height,
-            leaf.size,
-            leaf.received,
-            head.height
-        ));
+    if let Some(what) = contradicts(leaf, head.height, &lane) {
+        return contradiction(what);
     }
     if leaf.received > lane.sent.size()
         || lanes::sent_root_at(cx.state, link.id, leaf.lane, &lane, leaf.received)
@@ -219,6 +213,7 @@ fn prove<M: Machine>(
         first: lane.received.size(),
         number: leaf.lane,
         leaf: leaf.clone(),
+        proved_height: head.height,
         proved_time: head.time,
         client_moved,
         messages: delivery.messages.get(skip..).unwrap_or_default().to_vec(),
@@ -248,6 +243,36 @@ fn check_view_of_us(cx: &Context<'_, '_>, link: &Link, leaf: &LaneLeaf) -> Resul
         link.peer_trust_epoch
     );
     Ok(())
+}
+
+/// How the leaf, proved at `height`, contradicts what was proved or taken of its lane before.
+fn contradicts(leaf: &LaneLeaf, height: Height, lane: &Lane) -> Option<String> {
+    // Of two heights the lower one has the smaller log, whichever was proved first.
+    let fell = match height.cmp(&lane.proved_height) {
+        Ordering::Greater => leaf.size < lane.proved_size || leaf.received < lane.proved_received,
+        Ordering::Less => leaf.size > lane.proved_size || leaf.received > lane.proved_received,
+        Ordering::Equal => false,
+    };
+    if fell {
+        return Some(format!(
+            "size and received of lane {} are {} and {} at height {}, but {} and {} at height {height}",
+            leaf.lane,
+            lane.proved_size,
+            lane.proved_received,
+            lane.proved_height,
+            leaf.size,
+            leaf.received,
+        ));
+    }
+    let received = lane.received.size();
+    (leaf.size == received && leaf.root != lane.received.root()).then(|| {
+        format!(
+            "the first {received} messages of lane {} have root {} there, those taken here have {}",
+            leaf.lane,
+            leaf.root,
+            lane.received.root()
+        )
+    })
 }
 
 /// The receiver's log before and after each new message; the inner error is a contradiction.
@@ -282,7 +307,7 @@ fn prove_range(delivery: &Delivery, lane: &Lane) -> Result<Result<Vec<Log>, Stri
         .collect();
     let proven = verify_range(delivery.first.0, &hashes, leaf.size, leaf.root, &delivery.range)
         .map_err(|error| Refusal::new(Class::Proof, error.to_string()))?;
-    if end <= received {
+    if end < received {
         return Ok(Ok(vec![lane.received.clone()]));
     }
     match proven.prefix_log_at(received) {
@@ -326,16 +351,17 @@ fn take<M: Machine>(
         lanes::put_lane(cx.state, id, number, &lane);
     }
     let weight_max = cx.parameters.message_weight_max;
+    let mut count = 0u64;
     for (position, encoded) in (first..).zip(&messages) {
         // What the machine did may have frozen or closed the link; the rest comes another time.
-        let Some(now) = lanes::link(cx.state, id) else { break };
+        let Some(now) = lanes::link(cx.state, id).filter(Link::takes) else { break };
         let arrival = Arrival {
             link: id,
             chain: now.chain,
             lane: number,
             epoch: leaf.epoch,
             number: MessageNumber(position),
-            source_height: now.peer_height,
+            source_height: proven.proved_height,
             source_time: proven.proved_time,
             salt: Hash::ZERO,
             not_after: UnixMillis::ZERO,
@@ -346,6 +372,7 @@ fn take<M: Machine>(
         if let (Some(mut lane), Some(after)) = (lanes::lane(cx.state, id, number), after) {
             lane.received = after.clone();
             lanes::put_lane(cx.state, id, number, &lane);
+            count = taken;
         }
     }
     if let Some(mut lane) = lanes::lane(cx.state, id, number)
@@ -356,20 +383,30 @@ fn take<M: Machine>(
         lanes::put_lane(cx.state, id, number, &lane);
     }
     if let Some(mut lane) = lanes::lane(cx.state, id, number)
-        && let Some(mark) = lane.mark
-        && lane.received.size() >= mark.size
+        && free_room(&mut lane)
     {
-        lane.freed = mark.received;
-        lane.mark = (lane.taken > mark.received && leaf.size > mark.size)
-            .then_some(Mark { size: leaf.size, received: lane.taken });
         lanes::put_lane(cx.state, id, number, &lane);
     }
     cx.record.remark = format!(
-        "{} messages taken{}",
-        messages.len(),
+        "{count} messages taken{}",
         if proven.client_moved { ", client moved" } else { "" }
     );
     Ok(())
+}
+
+/// Frees the room of messages whose answers have come; says whether there were any.
+///
+/// Size and received of a mark were proved by one leaf: what the other side had answered up to
+/// `received` stands in its log below `size`. The newest leaf gives the mark that follows, so that
+/// there is one as long as less is freed than taken.
+fn free_room(lane: &mut Lane) -> bool {
+    let before = lane.freed;
+    while let Some(mark) = lane.mark.filter(|mark| mark.size <= lane.received.size()) {
+        lane.freed = mark.received;
+        lane.mark = (lane.proved_received > mark.received)
+            .then_some(Mark { size: lane.proved_size, received: lane.proved_received });
+    }
+    lane.freed != before
 }
 
 /// Takes one proved message and leaves its record. It cannot fail: a refusal is an answer.
@@ -395,8 +432,9 @@ fn take_message<M: Machine>(
     cx.record.global_id =
         tombolo_types::id::GlobalId(tombolo_crypto::keccak256::keccak256(encoded).0);
     let mark = cx.state.mark();
+    let outer_salt = cx.salt;
     let (answerable, salt, outcome) = match read(encoded, weight_max) {
-        Err((answerable, refusal)) => (answerable, Hash::ZERO, Err(refusal)),
+        Err(Unreadable { answerable, salt, refusal }) => (answerable, salt, Err(refusal)),
         Ok((message, body)) => {
             arrival.salt = message.salt;
             arrival.not_after = message.not_after;
@@ -412,63 +450,102 @@ fn take_message<M: Machine>(
             (answerable, message.salt, outcome)
         }
     };
-    if let Err(refusal) = outcome {
+    cx.salt = outer_salt;
+    if let Err(mut refusal) = outcome {
+        // What a machine quotes of a message must not make an answer larger than a message.
+        refusal.message.truncate(refusal.message.floor_char_boundary(SENTENCE_BYTES_MAX));
         cx.state.roll_back(mark);
         cx.record.outcome = refusal.class as u8;
         cx.record.remark = refusal.message.clone();
         if answerable {
-            let answer = Body::Refused(Refused {
-                of: arrival.number,
-                class: refusal.class as u8,
-                message: refusal.message,
-            });
-            // The room was reserved by the sender of the request: this cannot be refused.
-            let _ = lanes::append(
-                cx.state,
-                M::DIRECTION,
-                link.id,
-                arrival.lane,
-                &answer,
-                UnixMillis::ZERO,
-                salt,
-                Room::Reserved,
-            );
+            answer_refusal::<M>(cx, &arrival, salt, refusal);
         }
     }
     let record = std::mem::replace(&mut cx.record, outer);
     records::append(cx.state, &SaltedRecord { salt, record });
 }
 
-/// Reads a message. A refusal says whether it may be answered.
-fn read(encoded: &[u8], weight_max: u64) -> Result<(Message, Body), (bool, Refusal)> {
-    let limit = |what: String| Refusal::new(Class::Limit, what);
+fn answer_refusal<M: Machine>(
+    cx: &mut Context<'_, '_>,
+    arrival: &Arrival,
+    salt: Hash,
+    refusal: Refusal,
+) {
+    let answer = Body::Refused(Refused {
+        of: arrival.number,
+        class: refusal.class as u8,
+        message: refusal.message,
+    });
+    // The room was reserved by the sender of the request: this cannot be refused.
+    let _ = lanes::append(
+        cx.state,
+        M::DIRECTION,
+        arrival.link,
+        arrival.lane,
+        &answer,
+        UnixMillis::ZERO,
+        salt,
+        Room::Reserved,
+    );
+}
+
+/// A message that was refused before its body was known.
+struct Unreadable {
+    /// Whether it is a request, as far as can be told; answers are never answered.
+    answerable: bool,
+    /// Its salt, where that could be read.
+    salt: Hash,
+    refusal: Refusal,
+}
+
+/// Reads a message of at most `weight_max`, or says why it is refused.
+fn read(encoded: &[u8], weight_max: u64) -> Result<(Message, Body), Unreadable> {
     if encoded.len() > MESSAGE_BYTES_MAX {
         let what = format!("a message of {} bytes is above {MESSAGE_BYTES_MAX}", encoded.len());
-        return Err((true, limit(what)));
+        let refusal = Refusal::new(Class::Limit, what);
+        return Err(Unreadable { answerable: !says_answer(encoded), salt: Hash::ZERO, refusal });
     }
-    let message = Message::decode(encoded).map_err(|error| (false, Refusal::from(error)))?;
-    let answerable = !message.is_answer();
+    let message = Message::decode(encoded).map_err(|error| Unreadable {
+        answerable: false,
+        salt: Hash::ZERO,
+        refusal: error.into(),
+    })?;
+    let (answerable, salt) = (!message.is_answer(), message.salt);
+    let unreadable = |refusal| Unreadable { answerable, salt, refusal };
+    // In the order of rule G1: version, format, limit.
+    let body = match Body::decode(message.kind, &message.body) {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            let what =
+                format!("message kind {} is not known to version {HEADER_VERSION}", message.kind);
+            return Err(unreadable(Refusal::new(Class::Version, what)));
+        }
+        Err(error) => return Err(unreadable(error.into())),
+    };
     if message.weight.0 > weight_max {
         let what = format!("a message of weight {} is above {weight_max}", message.weight);
-        return Err((answerable, limit(what)));
+        return Err(unreadable(Refusal::new(Class::Limit, what)));
     }
-    match Body::decode(message.kind, &message.body) {
-        Err(error) => Err((answerable, error.into())),
-        Ok(None) => Err((
-            answerable,
-            Refusal::new(
-                Class::Version,
-                format!("message kind {} is not known to version {HEADER_VERSION}", message.kind),
-            ),
-        )),
-        Ok(Some(body)) => Ok((message, body)),
-    }
+    Ok((message, body))
+}
+
+/// Whether a message too large to be read says that it is an answer: its first word is its kind.
+fn says_answer(encoded: &[u8]) -> bool {
+    let kind = encoded.get(30..32).and_then(|bytes| <[u8; 2]>::try_from(bytes).ok());
+    kind.is_some_and(|bytes| u16::from_be_bytes(bytes) & ANSWER_BIT != 0)
 }
 
 /// Refuses requests that come too early, too late, or while the link takes none.
 fn admit(cx: &Context<'_, '_>, link: &Link, arrival: &Arrival, body: &Body) -> Result<(), Refusal> {
     if matches!(body, Body::Commit(_) | Body::Abort(_)) {
         return Ok(());
+    }
+    match (link.status, body) {
+        (_, Body::Hello(_)) | (LinkStatus::Open, _) => {}
+        (LinkStatus::Paused { until }, _) if until <= cx.block.time => {}
+        (status, _) => {
+            refuse!(State, "link {} is {status:?} and takes no {}", link.id, body.name())
+        }
     }
     ensure!(
         arrival.not_after == UnixMillis::ZERO || cx.block.time <= arrival.not_after,
@@ -477,14 +554,7 @@ fn admit(cx: &Context<'_, '_>, link: &Link, arrival: &Arrival, body: &Body) -> R
         arrival.not_after,
         cx.block.time
     );
-    match (link.status, body) {
-        (_, Body::Hello(_)) => Ok(()),
-        (LinkStatus::Open, _) => Ok(()),
-        (LinkStatus::Paused { until }, _) if until <= cx.block.time => Ok(()),
-        (status, _) => {
-            refuse!(State, "link {} is {status:?} and takes no {}", link.id, body.name())
-        }
-    }
+    Ok(())
 }
 
 /// Moves the client of a link.
@@ -503,6 +573,8 @@ pub fn update_client<M: Machine>(
     let Some(mut link) = lanes::link(cx.state, id) else {
         refuse!(NotFound, "this ledger has no link {id}");
     };
+    // Of a closed link a freeze would open the way back through recovery.
+    ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed; it needs no client");
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };
@@ -547,6 +619,7 @@ pub fn misbehaviour<M: Machine>(
         refuse!(NotFound, "this ledger has no link {id}");
     };
     ensure!(link.status != LinkStatus::Frozen, Replay, "link {id} is frozen already");
+    ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed; nothing hangs on it");
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };
@@ -558,11 +631,24 @@ pub fn misbehaviour<M: Machine>(
 
 /// Whether a delivery can raise anything, by what it claims: checked at the door, before a proof
 /// costs. A header alone is brought by a client update.
+///
+/// A delivery without messages on the control lane renews as of when that lane is known. The door
+/// lets it pass once a quarter of the identity-view limit has gone by, so that a relayer that
+/// renews at half of it finds the door open, and nobody fills blocks with renewals.
 #[must_use]
 pub fn raises(view: &dyn View, delivery: &Delivery) -> bool {
-    let Some(lane) = lanes::lane(view, delivery.leaf.link, delivery.leaf.lane) else { return true };
+    let leaf = &delivery.leaf;
+    let Some(lane) = lanes::lane(view, leaf.link, leaf.lane) else { return true };
     let end = delivery.first.0.saturating_add(delivery.messages.len() as u64);
-    end > lane.received.size() || delivery.leaf.received > lane.taken
+    let renews = || {
+        let now = crate::block::tip(view).map_or(UnixMillis::ZERO, |tip| tip.time);
+        leaf.lane == CONTROL_LANE
+            && lane.received.size() >= leaf.size
+            && now.since(lane.current_at) >= Parameters::of(view).identity_view_ms >> 2
+    };
+    // Another root of as many messages as were taken is a contradiction, and raises much.
+    let differs = leaf.size == lane.received.size() && leaf.root != lane.received.root();
+    end > lane.received.size() || leaf.received > lane.taken || differs || renews()
 }
 
 /// The proof that a delivery would be refused for, without executing it: for a relayer's dry run.

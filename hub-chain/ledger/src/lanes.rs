@@ -67,6 +67,14 @@ pub struct Link {
     pub greeted: bool,
 }
 
+impl Link {
+    /// Whether anything is taken from the other side, be it only Hello.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        !matches!(self.status, LinkStatus::Frozen | LinkStatus::Closed)
+    }
+}
+
 /// One lane of a link: both directions of one lane number, as one ledger sees them.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Lane {

@@ -83,13 +83,13 @@ parameters! {
     /// How long a pause lasts, in milliseconds.
     pause_ms = 3_600_000, 1_000..=86_400_000;
     /// How far ahead a transaction may expire, in milliseconds.
-    transaction_expiry_max_ms = 3_600_000, 1_000..=86_400_000;
+    transaction_expiry_max_ms = 3_600_000, 60_000..=86_400_000;
     /// Weight that an identity gains in a second.
-    rate_per_second = 1_000, 1..=1_000_000;
+    rate_per_second = 1_000, 10..=1_000_000;
     /// Weight that an identity may save up.
-    rate_burst = 10_000, 1..=10_000_000;
-    /// Weight of all transactions of a block.
-    block_weight_max = 20_000, 1_000..=10_000_000;
+    rate_burst = 10_000, 1_000..=10_000_000;
+    /// Weight of all transactions of a block; never so little that a full delivery cannot enter.
+    block_weight_max = 20_000, 2_000..=10_000_000;
     /// Weight of one lane message that is taken.
     message_weight_max = 64, 16..=1_000_000;
     /// Messages that a lane may hold before room is freed.

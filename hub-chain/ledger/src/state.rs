@@ -1,7 +1,7 @@
 //! Replicated state: an overlay of writes over a view, and typed tables in it.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{marker::PhantomData, ops::Bound};
 use tombolo_crypto::digest::Preimage;
 use tombolo_types::{
     Address, Hash, Height, LaneNumber, MessageNumber, UnixMillis,
@@ -86,23 +86,71 @@ impl View for State<'_> {
         }
     }
 
+    /// Merges both as it goes, so that few entries cost little however much was written.
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Vec<Entry> {
-        let start = if from > prefix { from } else { prefix };
-        let written: BTreeMap<&Vec<u8>, &Option<Vec<u8>>> = self
+        let start = from.max(prefix);
+        let mut written = self
             .writes
-            .range(start.to_vec()..)
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .collect();
-        // Deletions may hide entries of the base: ask for as many more.
-        let base = self.base.scan(prefix, from, limit.saturating_add(written.len()));
-        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = base.into_iter().collect();
-        for (key, value) in written {
-            match value {
-                Some(value) => merged.insert(key.clone(), value.clone()),
-                None => merged.remove(key),
+            .peekable();
+        let mut below = Pages::new(self.base, prefix, start);
+        let mut merged = Vec::new();
+        while merged.len() < limit {
+            let wanted = limit.saturating_sub(merged.len());
+            let written_first = match (written.peek(), below.peek(wanted)) {
+                (None, None) => break,
+                (Some((key, _)), Some((key_below, _))) => *key <= key_below,
+                (key, _) => key.is_some(),
             };
+            if !written_first {
+                merged.extend(below.next(wanted));
+                continue;
+            }
+            let Some((key, value)) = written.next() else { break };
+            if below.peek(wanted).is_some_and(|(key_below, _)| key_below == key) {
+                below.next(wanted);
+            }
+            merged.extend(value.clone().map(|value| (key.clone(), value)));
         }
-        merged.into_iter().take(limit).collect()
+        merged
+    }
+}
+
+/// The entries of a view under a prefix, asked for as they are needed: what was deleted on top of
+/// them makes more of them needed than are wanted.
+struct Pages<'v> {
+    view: &'v dyn View,
+    prefix: &'v [u8],
+    /// Where the next page begins, or `None` where none follows.
+    next: Option<Vec<u8>>,
+    page: std::iter::Peekable<std::vec::IntoIter<Entry>>,
+}
+
+impl<'v> Pages<'v> {
+    fn new(view: &'v dyn View, prefix: &'v [u8], start: &[u8]) -> Self {
+        Self { view, prefix, next: Some(start.to_vec()), page: Vec::new().into_iter().peekable() }
+    }
+
+    fn peek(&mut self, wanted: usize) -> Option<&Entry> {
+        if self.page.peek().is_none()
+            && let Some(from) = self.next.take()
+        {
+            let page = self.view.scan(self.prefix, &from, wanted);
+            self.next = page.last().filter(|_| page.len() == wanted).map(|(last, _)| {
+                // The least key above the last.
+                let mut after = last.clone();
+                after.push(0);
+                after
+            });
+            self.page = page.into_iter().peekable();
+        }
+        self.page.peek()
+    }
+
+    fn next(&mut self, wanted: usize) -> Option<Entry> {
+        self.peek(wanted)?;
+        self.page.next()
     }
 }
 

@@ -1,0 +1,21 @@
+//! The ledger kit under test.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+
+mod admission;
+mod delivering;
+mod exactly_once;
+mod parameters;
+mod poison;
+mod records;
+mod room;
+mod standing;
+mod state;
+mod toy;
+mod world;
