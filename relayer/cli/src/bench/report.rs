@@ -1,0 +1,130 @@
+//! The result, as a section of `docs/benchmarks.md` and as JSON.
+
+use super::{load::Measured, machine::Machine};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, time::Duration};
+
+/// All that was measured in one run.
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    pub(super) phases: Vec<Measured>,
+}
+
+/// Numbers of a build without optimisation say nothing of the product.
+const BUILD: &str =
+    if cfg!(debug_assertions) { "debug build, not to be compared" } else { "release build" };
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl Report {
+    pub(super) fn to_json(&self) -> Value {
+        let Machine { cores, model, memory_mib, kernel, file_system } = &self.machine;
+        json!({
+            "schema": 1,
+            "version": VERSION,
+            "build": BUILD,
+            "machine": {
+                "cores": cores, "model": model, "memory_mib": memory_mib, "kernel": kernel,
+                "file_system": file_system,
+            },
+            "phases": self.phases.iter().map(phase_json).collect::<Vec<_>>(),
+        })
+    }
+
+    pub(super) fn to_markdown(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let Machine { cores, model, memory_mib, kernel, file_system } = &self.machine;
+        writeln!(text, "### {cores} cores, {model}\n")?;
+        writeln!(
+            text,
+            "Version {VERSION}, {BUILD}; {memory_mib} MiB of memory, Linux {kernel}, ledgers on \
+             {file_system}. Load, hub, both islets and the relayer share these cores.\n"
+        )?;
+        writeln!(
+            text,
+            "| what | finished | under way at a time | seconds | per second | p50 ms | p99 ms | longest ms |"
+        )?;
+        writeln!(text, "|---|---|---|---|---|---|---|---|")?;
+        for phase in &self.phases {
+            writeln!(
+                text,
+                "| {} | {} of {} | {} | {:.2} | **{:.0}** | {:.0} | {:.0} | {:.0} |",
+                phase.what,
+                phase.finished(),
+                phase.asked,
+                phase.in_flight,
+                phase.took.as_secs_f64(),
+                phase.per_second(),
+                millis(phase.percentile(50)),
+                millis(phase.percentile(99)),
+                millis(phase.percentile(100)),
+            )?;
+        }
+        for phase in &self.phases {
+            self.write_usage(text, phase)?;
+        }
+        Ok(())
+    }
+
+    fn write_usage(&self, text: &mut String, phase: &Measured) -> std::fmt::Result {
+        writeln!(text, "\nWhere the processor time went, {}:\n", phase.what)?;
+        writeln!(text, "| process | CPU s | CPU ms per piece | resident MiB |\n|---|---|---|---|")?;
+        for usage in &phase.usage {
+            writeln!(
+                text,
+                "| {} | {:.2} | {:.3} | {} |",
+                usage.process,
+                usage.cpu_seconds,
+                usage.cpu_seconds * 1_000.0 / phase.finished() as f64,
+                usage.memory_mib
+            )?;
+        }
+        let all: f64 = phase.usage.iter().map(|usage| usage.cpu_seconds).sum();
+        let had = phase.took.as_secs_f64() * self.machine.cores as f64;
+        let blocks: Vec<String> =
+            phase.blocks.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(
+            text,
+            "\nTogether {all:.2} s, {:.3} ms per piece, {:.0} % of what {} cores had. Blocks made: {}.",
+            all * 1_000.0 / phase.finished() as f64,
+            if had > 0.0 { 100.0 * all / had } else { 0.0 },
+            self.machine.cores,
+            blocks.join(", ")
+        )
+    }
+}
+
+fn millis(latency: Duration) -> f64 {
+    latency.as_secs_f64() * 1_000.0
+}
+
+fn phase_json(phase: &Measured) -> Value {
+    let usage = phase.usage.iter().map(|usage| {
+        json!({
+            "process": usage.process, "cpu_seconds": usage.cpu_seconds,
+            "memory_mib": usage.memory_mib,
+        })
+    });
+    let blocks: serde_json::Map<String, Value> =
+        phase.blocks.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
+    json!({
+        "what": phase.what,
+        "asked": phase.asked,
+        "finished": phase.finished(),
+        "in_flight": phase.in_flight,
+        "seconds": phase.took.as_secs_f64(),
+        "per_second": phase.per_second(),
+        "latency_ms": {
+            "p50": millis(phase.percentile(50)),
+            "p99": millis(phase.percentile(99)),
+            "longest": millis(phase.percentile(100)),
+        },
+        "usage": usage.collect::<Vec<_>>(),
+        "blocks": blocks,
+    })
+}

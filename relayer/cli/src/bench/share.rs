@@ -1,0 +1,124 @@
+//! Open shares: a new item of one reading, submitted and shared by one device-signed transaction.
+
+use super::load::{Load, Measured, Source, run};
+use crate::setup::Running;
+use anyhow::Context as _;
+use std::sync::Arc;
+use tombolo_crypto::digest;
+use tombolo_islet::signer::{now, random};
+use tombolo_islet_core::{IsletCall, ShareOrder};
+use tombolo_types::{
+    Hash, UnixMillis,
+    envelope::{
+        Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
+    },
+    header::Signature,
+    id::{ChainId, IdentityId, SchemaId},
+    message::DataClass,
+};
+
+/// The envelope of one reading is at most this large, or it is not what is to be measured.
+const ENVELOPE_BYTES_MAX: usize = 300;
+const RECORDED: u8 = 0b01;
+const COPIED: u8 = 0b10;
+
+/// Measures shares from one islet over the hub to the other.
+pub(super) async fn measure(
+    running: &Running,
+    load: &Load,
+    schema: SchemaId,
+) -> anyhow::Result<Measured> {
+    let (from, to) = (&running.mauna_loa, &running.seattle);
+    let (device, owner) = (&running.parties.co2_analyser, &running.parties.observatory);
+    eprintln!("signing {} readings", load.count);
+    let station =
+        Station { home: from.chain, owner: owner.identity(), device: device.identity(), schema };
+    let readings: Vec<(Vec<u8>, Signature)> = (0..load.count)
+        .map(|number| {
+            let envelope = station.reading(number)?;
+            let signature = device.key().sign(digest::envelope(&envelope));
+            Ok((envelope, signature))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let readings = Arc::new(readings);
+    let order = ShareOrder { destination: to.chain, not_after: UnixMillis::ZERO };
+    let make = move |number: u32| {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        let (envelope, signature) = readings.get(at).context("there is no such reading")?.clone();
+        Ok(IsletCall::Submit { envelope, signature, share: Some(order) })
+    };
+    let source = Source { ledger: from, party: device, awaited: RECORDED | COPIED, make };
+    run(running, load, source, &[&running.hub, to], |flights, ledger, record| {
+        if record.outcome != 0 && flights.is_open(record.global_id) {
+            flights.fail(format!("a share was refused: {}", record.remark));
+        }
+        flights.seen(record.global_id, if ledger == 0 { RECORDED } else { COPIED });
+    })
+    .await
+}
+
+/// A device and what is the same in all its readings.
+struct Station {
+    home: ChainId,
+    owner: IdentityId,
+    device: IdentityId,
+    schema: SchemaId,
+}
+
+impl Station {
+    fn reading(&self, number: u32) -> anyhow::Result<Vec<u8>> {
+        let time = now();
+        // 400.00 to 499.99 ppm.
+        let value = Decimal::new(40_000 + i128::from(number % 10_000), -2);
+        let envelope = Envelope {
+            version: ENVELOPE_VERSION,
+            home: self.home,
+            owner: self.owner,
+            local_id: format!("bench-{number}"),
+            item_version: 1,
+            class: DataClass::Open,
+            schema: self.schema,
+            device: self.device,
+            terms: "CC-BY-4.0".into(),
+            policy_hash: Hash::ZERO,
+            hash_algorithm: HashAlgorithm::Keccak256,
+            signature_algorithm: SignatureAlgorithm::Secp256k1,
+            salt: random().0,
+            time,
+            readings: vec![Reading {
+                name: "co2".into(),
+                at: time,
+                value: Value::Number(value.context("a reading has no value")?),
+            }],
+            extensions: Default::default(),
+        };
+        let bytes = envelope.canonical()?.into_bytes();
+        anyhow::ensure!(
+            bytes.len() <= ENVELOPE_BYTES_MAX,
+            "an envelope of {} bytes is above {ENVELOPE_BYTES_MAX}",
+            bytes.len()
+        );
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_suit_their_structure_and_are_small() {
+        let schema = crate::setup::co2_schema();
+        let station = Station {
+            home: ChainId([0xff; 32]),
+            owner: IdentityId([0xff; 32]),
+            device: IdentityId([0xff; 32]),
+            schema: digest::schema_id(&schema.encode().unwrap()),
+        };
+        for number in [0, 9_999, 10_000, 999_999] {
+            let bytes = station.reading(number).unwrap();
+            let read = Envelope::parse(&bytes).unwrap();
+            assert_eq!(schema.validate(read.envelope()), Ok(()), "{number}");
+        }
+    }
+}

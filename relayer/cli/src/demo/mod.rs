@@ -1,0 +1,85 @@
+//! `tombolo demo`: everything once, on real measurements, in a minute.
+
+mod audit;
+mod calibration;
+pub(crate) mod measurements;
+mod refusals;
+mod sharing;
+mod story;
+mod timeline;
+
+use crate::{network::Network, output, process::Lives, setup::Running};
+use anyhow::Context as _;
+use serde_json::json;
+use std::path::PathBuf;
+use timeline::Timeline;
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: tombolo demo --keep --home demo")]
+pub(crate) struct Arguments {
+    /// Print one JSON object as the last line on stdout.
+    #[arg(long)]
+    json: bool,
+    /// Leave the folder when done.
+    #[arg(long)]
+    keep: bool,
+    /// The folder for everything that it makes. Default: a fresh temporary one.
+    #[arg(long)]
+    home: Option<PathBuf>,
+    /// How many measurements of each series to share; all of them by default.
+    #[arg(long)]
+    measurements: Option<usize>,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let fresh = match &arguments.home {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("tombolo-demo-").tempdir()?),
+    };
+    let home = match (&arguments.home, &fresh) {
+        (Some(home), _) => home.clone(),
+        (None, Some(fresh)) => fresh.path().to_owned(),
+        (None, None) => anyhow::bail!("there is no folder"),
+    };
+    let mut timeline = Timeline::new();
+    let network = Network::create(&home)?;
+    let interrupted = crate::node::until_asked_to_end(Lives::Alone);
+    let mut running = None;
+    let told = {
+        let story = story::tell(network, arguments.measurements, &mut running, &mut timeline);
+        tokio::select! {
+            told = story => told,
+            () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),
+        }
+    };
+    if let Some(running) = running.as_mut() {
+        Running::stop(running).await;
+    }
+    let kept = arguments.keep || arguments.home.is_some() || told.is_err();
+    let home = match fresh {
+        Some(fresh) if kept => fresh.keep(),
+        _ => home,
+    };
+    timeline.print(!arguments.json);
+    if arguments.json {
+        let told = told.as_ref().ok();
+        output::json(&json!({
+            "ok": told.is_some(),
+            "seconds": timeline.seconds(),
+            "steps": timeline.steps(),
+            "genesis": told.map(|told| told.genesis.to_string()),
+            "bundle": told.filter(|_| kept).map(|told| told.bundle.clone()),
+            "home": kept.then_some(&home),
+        }));
+    } else if let Ok(told) = &told {
+        println!("\n{} steps in {:.1} s, all as expected", timeline.steps().len(), timeline.seconds());
+        if kept {
+            println!("\nsee for yourself, without network:");
+            println!("  tombolo audit verify {} --genesis {}", told.bundle.display(), told.genesis);
+        }
+    }
+    if kept {
+        eprintln!("everything lies in {}", home.display());
+    }
+    told.map(|_| ()).context("the demonstration did not go as it should")
+}

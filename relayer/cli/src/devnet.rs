@@ -1,0 +1,131 @@
+//! The network of the demonstration, to play with.
+
+use crate::{
+    network::{HUB, MAUNA_LOA, Network, SEATTLE},
+    output,
+    process::{Lives, is_running, stop_by_id},
+    relayer,
+    setup::Running,
+};
+use anyhow::Context as _;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Makes the network where there is none, and starts it.
+    #[command(after_help = "Example: tombolo devnet up --home net && tombolo devnet status --home net")]
+    Up(Place),
+    /// Stops it. The folder stays; `up` goes on from there.
+    Down(Place),
+    /// Shows its parts and links.
+    Status(Place),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Place {
+    /// The network's folder.
+    #[arg(long, default_value = "tombolo-devnet")]
+    home: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Up(place) => up(&place).await,
+        Command::Down(place) => down(&place).await,
+        Command::Status(place) => status(&place).await,
+    }
+}
+
+async fn up(place: &Place) -> anyhow::Result<()> {
+    let is_new = !place.home.join("network.json").exists();
+    let mut network =
+        if is_new { Network::create(&place.home)? } else { Network::open(&place.home)? };
+    let home = network.home.to_string_lossy().into_owned();
+    for part in &network.parts {
+        let runs = part.process.is_some_and(|id| is_running(id, &home));
+        anyhow::ensure!(!runs, "{} runs already; `tombolo devnet down` first", part.name);
+    }
+    eprintln!("starting hub, {SEATTLE}, {MAUNA_LOA} and relayer in {home}");
+    let running = Running::start(network.clone(), Lives::Alone).await?;
+    for part in &mut network.parts {
+        let process = running.nodes.iter().chain([&running.relayer]);
+        part.process = process.filter(|process| process.name() == part.name).find_map(|process| process.id());
+    }
+    network.save()?;
+    if is_new {
+        eprintln!("registering devices, structures and policies, opening links");
+        running.register_devices().await?;
+        running.register_schemas().await?;
+        running.set_policies().await?;
+        running.open_link(&running.seattle, 0).await?;
+        running.open_link(&running.mauna_loa, 1).await?;
+    }
+    status(place).await
+}
+
+async fn down(place: &Place) -> anyhow::Result<()> {
+    let mut network = Network::open(&place.home)?;
+    let home = network.home.to_string_lossy().into_owned();
+    // The relayer first: it would only complain about the others.
+    for part in network.parts.iter_mut().rev() {
+        if let Some(id) = part.process.take() {
+            stop_by_id(id, &home).await;
+        }
+    }
+    network.save()?;
+    if place.json {
+        output::json(&json!({ "home": home, "running": false }));
+    } else {
+        println!("stopped");
+    }
+    Ok(())
+}
+
+async fn status(place: &Place) -> anyhow::Result<()> {
+    let network = Network::open(&place.home)?;
+    let home = network.home.to_string_lossy().into_owned();
+    let mut parts = Vec::new();
+    for part in &network.parts {
+        let runs = part.process.is_some_and(|id| is_running(id, &home));
+        let height = match network.ledger(&part.name) {
+            Ok(ledger) if runs => ledger.client.status().await.ok().map(|status| status.height.0),
+            _ => None,
+        };
+        parts.push(json!({
+            "name": part.name, "kind": part.kind, "running": runs, "process": part.process,
+            "serves": part.serves.to_string(), "chain": part.chain, "height": height,
+        }));
+    }
+    let all = parts.iter().all(|part| part["running"] == true);
+    if place.json {
+        output::json(&json!({ "home": home, "running": all, "parts": parts }));
+    } else {
+        println!("{home}");
+        for part in &parts {
+            let text = |key: &str| part[key].as_str().unwrap_or("-").to_owned();
+            let state = if part["running"] == true { "running" } else { "stopped" };
+            println!(
+                "  {:<10} {:<8} {:<21} height {:<8} {}",
+                text("name"), state, text("serves"), part["height"], text("chain")
+            );
+        }
+        if all {
+            let hub = network.part(HUB)?.serves;
+            let page = network.part("relayer")?.serves;
+            println!("\nask it:");
+            println!("  tombolo relayer status --status {page}");
+            println!("  tombolo audit query --node http://{hub}");
+        }
+    }
+    let relayer = network.part("relayer")?.serves;
+    if all && !place.json {
+        let reports = relayer::reports(relayer).await.context("asking the relayer")?;
+        println!("\n{} links served", reports.len());
+    }
+    anyhow::ensure!(all, "not every part runs");
+    Ok(())
+}

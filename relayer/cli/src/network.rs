@@ -1,0 +1,347 @@
+//! A network of a hub, two islets and a relayer in one folder of this machine.
+//!
+//! The folder holds all there is: keys, genesis documents, configurations, ledgers, logs. It is
+//! made once; every part is then run by its own configuration, as it would be anywhere.
+
+use crate::{
+    party::{Ledger, Party},
+    process::{Lives, Process, free_ports},
+    relayer_config,
+};
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tombolo_crypto::{digest, secp256k1::SecretKey};
+use tombolo_islet::signer::{now, random};
+use tombolo_node::{
+    config::{RawConfig, RawKey},
+    keys::{Cost, Keystore, Passphrase, PassphraseSource},
+};
+use tombolo_proto::client::LedgerClient;
+use tombolo_types::{
+    Address, Amount, Height, Power, UnixMillis,
+    header::{
+        Anchor, Genesis, GenesisBalance, GenesisIdentity, GenesisParameter, HEADER_VERSION,
+        Validator, ValidatorSet,
+    },
+    id::{AssetId, BlockId, ChainId},
+    message::Role,
+};
+
+/// The hub's name.
+pub(crate) const HUB: &str = "hub";
+/// The islet of the weather station.
+pub(crate) const SEATTLE: &str = "seattle";
+/// The islet of the observatory.
+pub(crate) const MAUNA_LOA: &str = "mauna-loa";
+/// The parties that govern the hub from genesis on.
+pub(crate) const STAKEHOLDERS: [&str; 3] = ["city", "observatory", "university"];
+/// Parties that are registered by quorum.
+pub(crate) const DEVICES: [&str; 3] = ["weather-station", "co2-analyser", "old-station"];
+/// Names the coin of the network's accounts.
+pub(crate) const COIN: &str = "demo-coin";
+/// What an account holds from the first block on, in the coin's smallest unit.
+pub(crate) const BALANCE: u128 = 1_000_000;
+
+const FILE: &str = "network.json";
+const PASSPHRASE: &str = "passphrase";
+/// How long a part may take until it answers.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// One part of a network, as the folder describes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// `hub`, an islet's name, or `relayer`.
+    pub(crate) name: String,
+    /// Which command runs it: `hub`, `islet` or `relayer`.
+    pub(crate) kind: String,
+    /// The chain; `None` for the relayer.
+    pub(crate) chain: Option<String>,
+    /// Where it serves: gRPC, or the relayer's status page.
+    pub(crate) serves: SocketAddr,
+    /// Its process, where it runs alone.
+    pub(crate) process: Option<u32>,
+}
+
+/// A network in a folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Network {
+    #[serde(skip)]
+    pub(crate) home: PathBuf,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// The coin of the network's accounts.
+pub(crate) fn coin() -> AssetId {
+    digest::Preimage::tagged("asset").bytes(COIN.as_bytes()).finish().into()
+}
+
+impl Network {
+    /// Makes a network in an empty or absent folder.
+    pub(crate) fn create(home: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(home.join("logs"))
+            .with_context(|| format!("making {}", home.display()))?;
+        let home = home.canonicalize().context("resolving the folder")?;
+        ensure!(
+            !home.join(FILE).exists(),
+            "{} holds a network already; use `tombolo devnet up --home` to start it, or another folder",
+            home.display()
+        );
+        let passphrase = write_passphrase(&home)?;
+        let ports = free_ports(7)?;
+        let [hub_grpc, hub_p2p, a_grpc, a_p2p, b_grpc, b_p2p, status] = ports.as_slice() else {
+            anyhow::bail!("too few free ports");
+        };
+        let parties = Keystore::new(home.join("parties"));
+        let mut keys = BTreeMap::new();
+        let others = ["operator", "relayer", "council-1", "council-2", "council-3"];
+        for name in STAKEHOLDERS.into_iter().chain(DEVICES).chain(others) {
+            keys.insert(name, parties.create(name, &passphrase, Cost::DEVNET)?);
+        }
+        let start = now();
+        let hub = Made::new(&home, HUB, "hub", &passphrase)?;
+        let genesis = hub.genesis(start, &keys, None)?;
+        let chain = digest::chain_id(&genesis);
+        hub.write(&genesis, *hub_grpc, *hub_p2p)?;
+        let anchor = Anchor {
+            chain_id: chain,
+            height: Height::ZERO,
+            block_id: BlockId(chain.0),
+            time: genesis.time,
+            validators: genesis.validators,
+        };
+        let part = |name: &str, kind: &str, chain: Option<ChainId>, serves| Part {
+            name: name.into(),
+            kind: kind.into(),
+            chain: chain.map(|chain| chain.to_string()),
+            serves,
+            process: None,
+        };
+        let mut parts = vec![part(HUB, "hub", Some(chain), *hub_grpc)];
+        for (name, grpc, p2p) in [(SEATTLE, a_grpc, a_p2p), (MAUNA_LOA, b_grpc, b_p2p)] {
+            let islet = Made::new(&home, name, "islet", &passphrase)?;
+            let genesis = islet.genesis(start, &keys, Some(&anchor))?;
+            islet.write(&genesis, *grpc, *p2p)?;
+            parts.push(part(name, "islet", Some(digest::chain_id(&genesis)), *grpc));
+        }
+        parts.push(part("relayer", "relayer", None, *status));
+        let network = Self { home, parts };
+        network.write_relayer(&keys["relayer"], &passphrase)?;
+        network.save()?;
+        Ok(network)
+    }
+
+    /// The network that a folder holds.
+    pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
+        let home = home
+            .canonicalize()
+            .with_context(|| format!("there is no folder {}", home.display()))?;
+        let text = fs::read_to_string(home.join(FILE)).with_context(|| {
+            format!("{} holds no network; `tombolo devnet up` makes one", home.display())
+        })?;
+        Ok(Self { home, ..serde_json::from_str(&text).context("reading network.json")? })
+    }
+
+    /// Writes down what the network is.
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(self.home.join(FILE), text).context("writing network.json")
+    }
+
+    fn write_relayer(&self, key: &SecretKey, passphrase: &Passphrase) -> anyhow::Result<()> {
+        let home = self.home.join("relayer");
+        Keystore::new(home.join("keys")).import("relayer", key, passphrase, Cost::DEVNET)?;
+        let end = |part: &Part| relayer_config::RawEnd {
+            name: part.name.clone(),
+            grpc: format!("http://{}", part.serves),
+            chain_id: part.chain.clone().unwrap_or_default(),
+        };
+        let config = relayer_config::RawConfig {
+            home: home.clone(),
+            key: RawKey {
+                keystore: "relayer".into(),
+                passphrase: Some(PassphraseSource::File(self.home.join(PASSPHRASE))),
+            },
+            status_listen: Some(self.part("relayer")?.serves.to_string()),
+            hub: end(self.part(HUB)?),
+            chains: vec![end(self.part(SEATTLE)?), end(self.part(MAUNA_LOA)?)],
+            // A demonstration wants to see what became of a share at once.
+            acknowledge_after: Some("500ms".into()),
+            ..relayer_config::RawConfig::default()
+        };
+        fs::write(home.join("config.toml"), toml::to_string(&config)?)
+            .context("writing the relayer's configuration")
+    }
+
+    /// One part.
+    pub(crate) fn part(&self, name: &str) -> anyhow::Result<&Part> {
+        let part = self.parts.iter().find(|part| part.name == name);
+        part.with_context(|| format!("the network has no part named {name}"))
+    }
+
+    /// The configuration file of a part.
+    pub(crate) fn config(&self, name: &str) -> PathBuf {
+        self.home.join(name).join("config.toml")
+    }
+
+    /// A ledger of the network.
+    pub(crate) fn ledger(&self, name: &str) -> anyhow::Result<Ledger> {
+        let part = self.part(name)?;
+        let chain = part.chain.as_deref().context("a relayer is no ledger")?;
+        Ok(Ledger {
+            name: name.into(),
+            chain: chain.parse()?,
+            client: LedgerClient::new(&format!("http://{}", part.serves))?,
+        })
+    }
+
+    /// A party of the network, with its key.
+    pub(crate) fn party(&self, name: &str) -> anyhow::Result<Party> {
+        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        let key = Keystore::new(self.home.join("parties")).load(name, &passphrase)?;
+        Ok(Party::new(name, key))
+    }
+
+    /// Starts a part.
+    pub(crate) fn start(&self, name: &str, lives: Lives) -> anyhow::Result<Process> {
+        let part = self.part(name)?;
+        let config = self.config(name);
+        let config = config.to_str().context("the folder's path is not UTF-8")?;
+        let log = self.home.join("logs").join(format!("{name}.log"));
+        Process::start(name, &[&part.kind, "start", "--config", config], &log, lives)
+    }
+
+    /// Waits until a ledger answers and has made a block; names the log where it has not.
+    pub(crate) async fn wait_until_up(&self, process: &mut Process) -> anyhow::Result<()> {
+        let name = process.name().to_owned();
+        let log = self.home.join("logs").join(format!("{name}.log"));
+        let said = || last_lines(&log);
+        let end = tokio::time::Instant::now() + START_WITHIN;
+        let serves = self.part(&name)?.serves;
+        loop {
+            if let Some(status) = process.ended() {
+                anyhow::bail!("{name} ended with {status}; it said:\n{}", said());
+            }
+            let up = match self.ledger(&name) {
+                Ok(ledger) => {
+                    ledger.client.status().await.is_ok_and(|status| status.height.0 > 0)
+                }
+                Err(_) => tokio::net::TcpStream::connect(serves).await.is_ok(),
+            };
+            if up {
+                return Ok(());
+            }
+            ensure!(
+                tokio::time::Instant::now() < end,
+                "{name} does not answer at {serves} after {START_WITHIN:?}; it said:\n{}",
+                said()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn last_lines(log: &Path) -> String {
+    const LINES: usize = 12;
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+fn write_passphrase(home: &Path) -> anyhow::Result<Passphrase> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let text = random().to_string();
+    let path = home.join(PASSPHRASE);
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+    writeln!(file, "{text}")?;
+    Ok(text.into())
+}
+
+/// A node's folder while it is made.
+struct Made {
+    name: String,
+    kind: String,
+    folder: PathBuf,
+    validator: Address,
+}
+
+impl Made {
+    fn new(home: &Path, name: &str, kind: &str, passphrase: &Passphrase) -> anyhow::Result<Self> {
+        let folder = home.join(name);
+        let keys = Keystore::new(folder.join("keys"));
+        let key = keys.create("validator", passphrase, Cost::DEVNET)?;
+        Ok(Self { name: name.into(), kind: kind.into(), folder, validator: key.address() })
+    }
+
+    fn genesis(
+        &self,
+        time: UnixMillis,
+        keys: &BTreeMap<&str, SecretKey>,
+        anchor: Option<&Anchor>,
+    ) -> anyhow::Result<Genesis> {
+        let identity = |name: &str, role: Role| GenesisIdentity {
+            key: keys[name].address(),
+            roles: role.bit(),
+            name: name.into(),
+        };
+        let mut identities = vec![identity("operator", Role::Operator), identity("relayer", Role::Relayer)];
+        let (mut balances, mut council) = (Vec::new(), Vec::new());
+        if anchor.is_none() {
+            identities.extend(STAKEHOLDERS.map(|name| identity(name, Role::Stakeholder)));
+        } else {
+            balances.extend(STAKEHOLDERS.map(|name| GenesisBalance {
+                account: keys[name].address(),
+                asset: coin(),
+                amount: Amount(BALANCE),
+            }));
+            council.extend(["council-1", "council-2", "council-3"].map(|name| keys[name].address()));
+            council.sort();
+        }
+        balances.sort_by_key(|balance| balance.account);
+        Ok(Genesis {
+            version: HEADER_VERSION,
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            time,
+            validators: ValidatorSet {
+                first_height: Height(1),
+                validators: vec![Validator { address: self.validator, power: Power(1) }],
+            },
+            identities,
+            balances,
+            quorum: if anchor.is_none() { 2 } else { 0 },
+            council_threshold: if anchor.is_none() { 0 } else { 2 },
+            council,
+            hub_anchor: anchor.map(Anchor::encode).unwrap_or_default(),
+            parameters: vec![
+                // One device speaks for a whole station here; a benchmark must not meet its quota.
+                GenesisParameter { name: "rate_burst".into(), value: 10_000_000 },
+                GenesisParameter { name: "rate_per_second".into(), value: 1_000_000 },
+            ],
+        })
+    }
+
+    fn write(&self, genesis: &Genesis, grpc: SocketAddr, p2p: SocketAddr) -> anyhow::Result<()> {
+        fs::write(self.folder.join("genesis.abi"), genesis.encode())?;
+        let config = RawConfig {
+            home: self.folder.clone(),
+            genesis: "genesis.abi".into(),
+            key: RawKey {
+                keystore: "validator".into(),
+                passphrase: Some(PassphraseSource::File(format!("../{PASSPHRASE}").into())),
+            },
+            moniker: self.name.clone(),
+            grpc_listen: grpc.to_string(),
+            p2p_listen: p2p.to_string(),
+            ..RawConfig::default()
+        };
+        let path = self.folder.join("config.toml");
+        fs::write(&path, config.to_toml()?).with_context(|| format!("writing {}", path.display()))
+    }
+}

@@ -1,0 +1,284 @@
+//! From started processes to a network that works: identities, structures, policies and links, all
+//! by quorum.
+
+use crate::{
+    network::{DEVICES, HUB, MAUNA_LOA, Network, SEATTLE},
+    party::{Final, Ledger, Party, until},
+    process::{Lives, Process},
+};
+use anyhow::Context as _;
+use std::time::Duration;
+use tombolo_crypto::digest;
+use tombolo_hub::{
+    HubCall,
+    govern::{Act, NewDevice, NewLink},
+    identity::Binding,
+};
+use tombolo_proto::view::LinkStatus;
+use tombolo_types::{
+    Height,
+    envelope::Decimal,
+    header::Anchor,
+    id::{BlockId, LinkId, SchemaId},
+    lane::CONTROL_LANE,
+    schema::{Field, FieldKind, Schema},
+};
+
+/// How long anything on loopback may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A network whose parts run.
+pub(crate) struct Running {
+    pub(crate) network: Network,
+    pub(crate) hub: Ledger,
+    pub(crate) seattle: Ledger,
+    pub(crate) mauna_loa: Ledger,
+    pub(crate) nodes: Vec<Process>,
+    pub(crate) relayer: Process,
+    pub(crate) parties: Parties,
+}
+
+/// Everybody who acts.
+pub(crate) struct Parties {
+    pub(crate) city: Party,
+    pub(crate) observatory: Party,
+    pub(crate) university: Party,
+    pub(crate) weather_station: Party,
+    pub(crate) co2_analyser: Party,
+    pub(crate) old_station: Party,
+}
+
+/// The structures of what is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schemas {
+    pub(crate) weather: SchemaId,
+    pub(crate) co2: SchemaId,
+    pub(crate) calibration: SchemaId,
+}
+
+impl Running {
+    /// Starts every part and waits until it answers.
+    pub(crate) async fn start(network: Network, lives: Lives) -> anyhow::Result<Self> {
+        let mut nodes = Vec::new();
+        for name in [HUB, SEATTLE, MAUNA_LOA] {
+            nodes.push(network.start(name, lives)?);
+        }
+        for node in &mut nodes {
+            network.wait_until_up(node).await?;
+        }
+        let mut relayer = network.start("relayer", lives)?;
+        network.wait_until_up(&mut relayer).await?;
+        let [weather, co2, old] = DEVICES;
+        let parties = Parties {
+            city: network.party("city")?,
+            observatory: network.party("observatory")?,
+            university: network.party("university")?,
+            weather_station: network.party(weather)?,
+            co2_analyser: network.party(co2)?,
+            old_station: network.party(old)?,
+        };
+        Ok(Self {
+            hub: network.ledger(HUB)?,
+            seattle: network.ledger(SEATTLE)?,
+            mauna_loa: network.ledger(MAUNA_LOA)?,
+            network,
+            nodes,
+            relayer,
+            parties,
+        })
+    }
+
+    /// Ends every part.
+    pub(crate) async fn stop(&mut self) {
+        self.relayer.stop().await;
+        for node in &mut self.nodes {
+            node.stop().await;
+        }
+    }
+
+    /// Has an act proposed by one stakeholder and approved by another, which is a quorum here.
+    pub(crate) async fn govern(&self, act: Act) -> anyhow::Result<Final> {
+        let name = act.name();
+        let proposed = self.parties.city.call(&self.hub, HubCall::Propose(Box::new(act))).await?;
+        let proposal = proposed.id.into();
+        self.parties
+            .observatory
+            .call(&self.hub, HubCall::Approve { proposal })
+            .await
+            .with_context(|| format!("approving `{name}`"))
+    }
+
+    /// Registers the devices, each with its owner.
+    pub(crate) async fn register_devices(&self) -> anyhow::Result<Final> {
+        let Parties { city, observatory, weather_station, co2_analyser, old_station, .. } = &self.parties;
+        let device = |device: &Party, owner: &Party| NewDevice {
+            key: device.address(),
+            name: device.name.clone(),
+            owner: owner.identity(),
+        };
+        self.govern(Act::RegisterDevices(vec![
+            device(weather_station, city),
+            device(co2_analyser, observatory),
+            device(old_station, city),
+        ]))
+        .await
+    }
+
+    /// Binds each stakeholder's account on an islet to its identity, by signatures of both keys; here
+    /// both are the same key. `bound` is the number of accounts that each has bound before.
+    pub(crate) async fn bind_accounts(&self, islet: &Ledger, bound: u64) -> anyhow::Result<()> {
+        let Parties { city, observatory, university, .. } = &self.parties;
+        for party in [city, observatory, university] {
+            let (identity, account) = (party.identity(), party.address());
+            let digest = digest::binding(self.hub.chain, islet.chain, account, identity, bound);
+            let signature = party.key().sign(digest);
+            let binding = Binding {
+                chain: islet.chain,
+                account,
+                identity_signature: signature,
+                account_signature: signature,
+            };
+            party.call(&self.hub, HubCall::Bind(Box::new(binding))).await?;
+        }
+        Ok(())
+    }
+
+    /// Registers what readings look like.
+    pub(crate) async fn register_schemas(&self) -> anyhow::Result<Schemas> {
+        let schemas = [weather_schema(), co2_schema(), calibration_schema()];
+        let mut ids = Vec::new();
+        for schema in schemas {
+            let definition = schema.encode()?;
+            ids.push(digest::schema_id(&definition));
+            self.govern(Act::SetSchema { definition }).await?;
+        }
+        let [weather, co2, calibration] = ids[..] else { unreachable!("three were registered") };
+        Ok(Schemas { weather, co2, calibration })
+    }
+
+    /// Says what may pass: open readings as copies, certificates by moving.
+    pub(crate) async fn set_policies(&self) -> anyhow::Result<()> {
+        let policies = [
+            ("open-weather", r#"permit(principal, action == Action::"share", resource in Type::"weather") when { resource.class == "open" };"#),
+            ("open-co2", r#"permit(principal, action == Action::"share", resource in Type::"co2") when { resource.class == "open" };"#),
+            ("move-calibration", r#"permit(principal, action in [Action::"move", Action::"write"], resource in Type::"calibration");"#),
+        ];
+        for (id, text) in policies {
+            self.govern(Act::SetPolicy { id: id.into(), text: text.into() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Links an islet to the hub in mode 1, binds the stakeholders' accounts there, and waits until
+    /// the islet knows every identity and structure. `bound` as for [`Self::bind_accounts`].
+    pub(crate) async fn open_link(&self, islet: &Ledger, bound: u64) -> anyhow::Result<LinkId> {
+        let genesis = islet.client.genesis().await?;
+        let anchor = Anchor {
+            chain_id: islet.chain,
+            height: Height::ZERO,
+            block_id: BlockId(islet.chain.0),
+            time: genesis.time,
+            validators: genesis.validators,
+        };
+        self.govern(Act::RegisterLink(Box::new(NewLink {
+            chain: islet.chain,
+            gateway: tombolo_islet_core::gateway_address(islet.chain),
+            incarnation: 1,
+            mode: 1,
+            verifier: tombolo_crypto::client::KIND.into(),
+            anchor: anchor.encode(),
+            code_hash: tombolo_islet_core::code_hash(),
+            identification_method: tombolo_islet_core::IDENTIFICATION_METHOD.into(),
+        })))
+        .await?;
+        let id = tombolo_islet_core::hub_link_id(self.hub.chain, islet.chain);
+        let what = format!("the gateway of {} says Hello", islet.name);
+        until(&what, PATIENCE, || async move {
+            let links = self.hub.client.links().await?.links;
+            Ok(links.into_iter().find(|link| link.id == id && link.greeted))
+        })
+        .await?;
+        self.govern(Act::OpenLink { link: id }).await?;
+        self.bind_accounts(islet, bound).await?;
+        let what = format!("{} knows every identity", islet.name);
+        until(&what, PATIENCE, || self.control_lane_taken(islet, id)).await?;
+        Ok(id)
+    }
+
+    /// Whether an islet's link is open and has taken all that the hub sent on the control lane.
+    pub(crate) async fn control_lane_taken(
+        &self,
+        islet: &Ledger,
+        id: LinkId,
+    ) -> anyhow::Result<Option<()>> {
+        let (here, there) = (self.hub.client.links().await?, islet.client.links().await?);
+        let lane = |links: &tombolo_proto::view::Links| {
+            let link = links.links.iter().find(|link| link.id == id)?;
+            let lane = link.lanes.iter().find(|lane| lane.lane == CONTROL_LANE)?;
+            (link.status == LinkStatus::Open).then_some((lane.size, lane.received))
+        };
+        let (sent, taken) = (lane(&here), lane(&there));
+        Ok((sent.is_some_and(|(size, _)| taken.is_some_and(|(_, received)| received == size)))
+            .then_some(()))
+    }
+}
+
+fn number(name: &str, unit: &str, minimum: &str, maximum: &str, required: bool) -> Field {
+    // The texts stand in this file.
+    let decimal = |text: &str| text.parse::<Decimal>().ok();
+    Field {
+        name: name.into(),
+        kind: FieldKind::Number,
+        unit: unit.into(),
+        minimum: decimal(minimum),
+        maximum: decimal(maximum),
+        length_max: 0,
+        required,
+        decimals: Some(2),
+    }
+}
+
+fn text(name: &str, length_max: u32) -> Field {
+    Field {
+        name: name.into(),
+        kind: FieldKind::Text,
+        unit: String::new(),
+        minimum: None,
+        maximum: None,
+        length_max,
+        required: true,
+        decimals: None,
+    }
+}
+
+/// Daily readings of a weather station.
+pub(crate) fn weather_schema() -> Schema {
+    Schema {
+        name: "weather".into(),
+        version: 1,
+        fields: vec![
+            number("precipitation", "mm", "0", "500", true),
+            number("temp_max", "Cel", "-60", "60", true),
+            number("temp_min", "Cel", "-60", "60", true),
+            number("wind", "m/s", "0", "120", true),
+        ],
+    }
+}
+
+/// Weekly means of carbon dioxide in air.
+pub(crate) fn co2_schema() -> Schema {
+    Schema {
+        name: "co2".into(),
+        version: 1,
+        fields: vec![number("co2", "ppm", "150", "1000", true), text("week", 8)],
+    }
+}
+
+/// A certificate of calibration: closed, so it moves and is never copied.
+pub(crate) fn calibration_schema() -> Schema {
+    Schema {
+        name: "calibration".into(),
+        version: 1,
+        fields: vec![text("instrument", 64), number("offset", "ppm", "-10", "10", true)],
+    }
+}
