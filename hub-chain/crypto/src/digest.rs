@@ -5,6 +5,7 @@
 
 use crate::keccak256::{keccak256, keccak256_concat};
 use sha3::Digest as _;
+use std::{collections::BTreeMap, sync::LazyLock};
 use tombolo_types::{
     Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Round,
     action::{Branch, Terms},
@@ -17,6 +18,28 @@ use tombolo_types::{
 #[cfg(test)]
 mod tests;
 
+/// Kinds of which a block hashes hundreds: their tags are hashed once.
+static FREQUENT: LazyLock<BTreeMap<&str, sha3::Keccak256>> = LazyLock::new(|| {
+    [
+        "field",
+        "field-salt",
+        "record",
+        "message",
+        "lane-leaf",
+        "transaction",
+        "envelope",
+        "fingerprint",
+    ]
+    .into_iter()
+    .map(|kind| (kind, begin(kind)))
+    .collect()
+});
+
+fn begin(kind: &str) -> sha3::Keccak256 {
+    let tag = keccak256_concat([b"tombolo/1/".as_slice(), kind.as_bytes()]);
+    sha3::Keccak256::new_with_prefix(tag.0)
+}
+
 /// A preimage being written, word by word.
 #[derive(Clone)]
 pub struct Preimage(sha3::Keccak256);
@@ -25,8 +48,10 @@ impl Preimage {
     /// Starts a preimage of one kind.
     #[must_use]
     pub fn tagged(kind: &str) -> Self {
-        let tag = keccak256_concat([b"tombolo/1/".as_slice(), kind.as_bytes()]);
-        Self(sha3::Keccak256::new_with_prefix(tag.0))
+        match FREQUENT.get(kind) {
+            Some(begun) => Self(begun.clone()),
+            None => Self(begin(kind)),
+        }
     }
 
     /// A word as it is.

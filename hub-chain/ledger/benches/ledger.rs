@@ -2,7 +2,14 @@
 //!
 //! Each is measured as a proposer pays it: built from signed transactions over a state in memory,
 //! certificates, range proofs and records included.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
 
 #[allow(dead_code)]
 #[path = "../tests/it/toy.rs"]

@@ -212,8 +212,11 @@ fn a_client_follows_a_change_of_validators() {
     world.hub.block(Vec::new());
     // Certified by a set that the client does not know yet.
     assert_eq!(world.bring_to_chain().unwrap_err().class, Class::Proof);
-    let update =
-        |next| ClientUpdate { header: header.clone(), certificate: certificate.clone(), next_validators: next };
+    let update = |next| ClientUpdate {
+        header: header.clone(),
+        certificate: certificate.clone(),
+        next_validators: next,
+    };
     let call = |next| Call::UpdateClient { link: world.link, update: update(next).encode() };
     let wrong = world.chain.run(&relayer(), call(set_of(at, 22))).unwrap_err();
     assert_eq!(wrong.class, Class::Proof);

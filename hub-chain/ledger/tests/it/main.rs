@@ -1,4 +1,5 @@
-//! The ledger kit under test.
+//! The ledger kit under test: two toy ledgers over states in memory, with real keys, certificates,
+//! light clients and range proofs between them.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -9,6 +10,8 @@
 )]
 
 mod admission;
+mod blocks;
+mod contradictions;
 mod delivering;
 mod exactly_once;
 mod parameters;
