@@ -77,10 +77,9 @@ async fn measure(
     cancel: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let work = async {
-        eprintln!("registering devices, structures and policies, opening links");
+        eprintln!("registering devices, a structure and a policy, opening links");
         running.register_devices().await?;
-        let schemas = running.register_schemas().await?;
-        running.set_policies().await?;
+        let schema = share::set_up(running).await?;
         let links = [
             running.open_link(&running.seattle, 0).await?,
             running.open_link(&running.mauna_loa, 1).await?,
@@ -94,7 +93,7 @@ async fn measure(
         let mut phases: Vec<Measured> = Vec::new();
         if arguments.shares > 0 {
             let load = load("shares", arguments.shares, arguments.shares_in_flight);
-            phases.push(share::measure(running, &load, schemas.co2).await?);
+            phases.push(share::measure(running, &load, schema).await?);
         }
         if arguments.commits > 0 {
             let load = load("two-phase commits", arguments.commits, arguments.commits_in_flight);
@@ -104,6 +103,6 @@ async fn measure(
     };
     tokio::select! {
         done = work => done,
-        () = cancel.cancelled() => anyhow::bail!("asked to end before anything was measured"),
+        () = cancel.cancelled() => anyhow::bail!("asked to end before all was measured"),
     }
 }

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Makes the network where there is none, and starts it.
-    #[command(after_help = "Example: tombolo devnet up --home net && tombolo devnet status --home net")]
+    #[command(
+        after_help = "Example: tombolo devnet up --home net && tombolo devnet status --home net"
+    )]
     Up(Place),
     /// Stops it. The folder stays; `up` goes on from there.
     Down(Place),
@@ -53,7 +55,8 @@ async fn up(place: &Place) -> anyhow::Result<()> {
     let running = Running::start(network.clone(), Lives::Alone).await?;
     for part in &mut network.parts {
         let process = running.nodes.iter().chain([&running.relayer]);
-        part.process = process.filter(|process| process.name() == part.name).find_map(|process| process.id());
+        part.process =
+            process.filter(|process| process.name() == part.name).find_map(|process| process.id());
     }
     network.save()?;
     if is_new {
@@ -110,7 +113,11 @@ async fn status(place: &Place) -> anyhow::Result<()> {
             let state = if part["running"] == true { "running" } else { "stopped" };
             println!(
                 "  {:<10} {:<8} {:<21} height {:<8} {}",
-                text("name"), state, text("serves"), part["height"], text("chain")
+                text("name"),
+                state,
+                text("serves"),
+                part["height"],
+                text("chain")
             );
         }
         if all {

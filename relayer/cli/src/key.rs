@@ -9,7 +9,9 @@ use tombolo_node::keys::{Cost, Keystore, PassphraseSource};
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Makes a new key.
-    #[command(after_help = "Example: tombolo key new --keystore keys --name relayer --passphrase-file secret")]
+    #[command(
+        after_help = "Example: tombolo key new --keystore keys --name relayer --passphrase-file secret"
+    )]
     New {
         #[command(flatten)]
         store: Store,
@@ -44,7 +46,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
                 Some(file) => PassphraseSource::File(file),
                 None => PassphraseSource::Env("TOMBOLO_PASSPHRASE".into()),
             };
-            let key = Keystore::new(&store.keystore).create(&name, &source.read()?, Cost::STRONG)?;
+            let key =
+                Keystore::new(&store.keystore).create(&name, &source.read()?, Cost::STRONG)?;
             print(store.json, [(name, key.address())]);
         }
         Command::List { store } => print(store.json, Keystore::new(&store.keystore).list()?),

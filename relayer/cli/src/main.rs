@@ -90,7 +90,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Key(command) => key::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "tombolo", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "tombolo",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     }

@@ -229,9 +229,7 @@ impl Network {
                 anyhow::bail!("{name} ended with {status}; it said:\n{}", said());
             }
             let up = match self.ledger(&name) {
-                Ok(ledger) => {
-                    ledger.client.status().await.is_ok_and(|status| status.height.0 > 0)
-                }
+                Ok(ledger) => ledger.client.status().await.is_ok_and(|status| status.height.0 > 0),
                 Err(_) => tokio::net::TcpStream::connect(serves).await.is_ok(),
             };
             if up {
@@ -290,7 +288,8 @@ impl Made {
             roles: role.bit(),
             name: name.into(),
         };
-        let mut identities = vec![identity("operator", Role::Operator), identity("relayer", Role::Relayer)];
+        let mut identities =
+            vec![identity("operator", Role::Operator), identity("relayer", Role::Relayer)];
         let (mut balances, mut council) = (Vec::new(), Vec::new());
         if anchor.is_none() {
             identities.extend(STAKEHOLDERS.map(|name| identity(name, Role::Stakeholder)));
@@ -300,7 +299,8 @@ impl Made {
                 asset: coin(),
                 amount: Amount(BALANCE),
             }));
-            council.extend(["council-1", "council-2", "council-3"].map(|name| keys[name].address()));
+            council
+                .extend(["council-1", "council-2", "council-3"].map(|name| keys[name].address()));
             council.sort();
         }
         balances.sort_by_key(|balance| balance.account);

@@ -54,17 +54,23 @@ pub(crate) async fn run(kind: Kind, command: Command) -> anyhow::Result<()> {
         Command::Start { config, exit_with_parent } => {
             let config = config::load(&config)?;
             let lives = if exit_with_parent { Lives::WithParent } else { Lives::Alone };
+            let telemetry = tombolo_node::telemetry::start(config.telemetry())?;
             let cancel = until_asked_to_end(lives);
-            match kind {
-                Kind::Hub => tombolo_node::hub::run(config, cancel).await?,
-                Kind::Islet => tombolo_islet::daemon::run(config, cancel).await?,
-            }
+            let ended = match kind {
+                Kind::Hub => tombolo_node::hub::run(config, cancel).await,
+                Kind::Islet => tombolo_islet::daemon::run(config, cancel).await,
+            };
+            // The last spans say why it ended; sending them blocks.
+            tokio::task::spawn_blocking(|| telemetry.stop()).await?;
+            ended?;
         }
         Command::Config(ConfigCommand::Check { config }) => {
             config::load(&config)?;
             println!("{}: good", config.display());
         }
-        Command::Config(ConfigCommand::Show { config }) => print!("{}", config::show(&config::load(&config)?)),
+        Command::Config(ConfigCommand::Show { config }) => {
+            print!("{}", config::show(&config::load(&config)?))
+        }
         Command::Config(ConfigCommand::Example) => print!("{}", config::EXAMPLE),
     }
     Ok(())
@@ -96,11 +102,4 @@ pub(crate) fn until_asked_to_end(lives: Lives) -> CancellationToken {
         asked.cancel();
     });
     cancel
-}
-
-/// Writes logs to stderr.
-pub(crate) fn log(filter: &str) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    Ok(())
 }

@@ -8,7 +8,7 @@ use tombolo_islet::signer::Signer;
 use tombolo_ledger::Call;
 use tombolo_proto::client::{ClientError, LedgerClient};
 use tombolo_types::{
-    Address, Class, Height, Refusal,
+    Address, Class, Refusal,
     id::{ChainId, IdentityId, TxId},
 };
 
@@ -34,7 +34,6 @@ pub(crate) struct Party {
 #[derive(Clone, Debug)]
 pub(crate) struct Final {
     pub(crate) id: TxId,
-    pub(crate) height: Height,
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -87,7 +86,10 @@ impl Party {
                 }
             }
         }
-        Err(ClientError::TimedOut { address: ledger.name.clone(), why: "its door stays full".into() })
+        Err(ClientError::TimedOut {
+            address: ledger.name.clone(),
+            why: "its door stays full".into(),
+        })
     }
 
     /// Makes a call and waits until it is final, refused or not. A refusal at the door counts.
@@ -99,7 +101,7 @@ impl Party {
         let id = match self.submit(ledger, call).await {
             Ok(id) => id,
             Err(ClientError::Refused { refusal, .. }) => {
-                return Ok(Final { id: TxId::ZERO, height: Height::ZERO, refusal: Some(refusal) });
+                return Ok(Final { id: TxId::ZERO, refusal: Some(refusal) });
             }
             Err(error) => return Err(error).context(format!("{} asks {}", self.name, ledger.name)),
         };
@@ -125,7 +127,7 @@ impl Ledger {
         let until = Instant::now() + FINAL_WITHIN;
         while Instant::now() < until {
             if let Some(receipt) = self.client.transaction(id, Duration::from_secs(5)).await? {
-                return Ok(Final { id, height: receipt.height, refusal: receipt.refusal });
+                return Ok(Final { id, refusal: receipt.refusal });
             }
         }
         bail!("transaction {id} is in no final block of {} after {FINAL_WITHIN:?}", self.name)

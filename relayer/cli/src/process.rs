@@ -31,7 +31,12 @@ pub(crate) enum Lives {
 
 impl Process {
     /// Starts this program again with other words; its stderr goes to `log`.
-    pub(crate) fn start(name: &str, words: &[&str], log: &Path, lives: Lives) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        words: &[&str],
+        log: &Path,
+        lives: Lives,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let log = File::options()
             .create(true)
@@ -98,8 +103,9 @@ pub(crate) fn is_running(id: u32, words: &str) -> bool {
         .and_then(Pid::from_raw)
         .is_some_and(|pid| test_kill_process(pid).is_ok());
     let arguments = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let ended = std::fs::read_to_string(format!("/proc/{id}/stat"))
-        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
+    let ended = std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    });
     exists && !ended && String::from_utf8_lossy(&arguments).contains(words)
 }
 

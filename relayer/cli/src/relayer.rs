@@ -13,7 +13,7 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_islet::{adapter::LedgerAdapter, signer::Signer};
-use tombolo_node::keys::Keystore;
+use tombolo_node::{keys::Keystore, telemetry};
 use tombolo_proto::client::LedgerClient;
 use tombolo_relayer::{Endpoint, LinkReport, LinkTask, Metrics, Reports, serve_reports};
 use tombolo_types::{id::LinkId, transaction::NONCE_LANES};
@@ -83,9 +83,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             anyhow::ensure!(shown == 0, "{shown} links have work waiting or are blocked");
             Ok(())
         }
-        Command::Keys(store) => {
-            crate::key::run(crate::key::Command::List { store })
-        }
+        Command::Keys(store) => crate::key::run(crate::key::Command::List { store }),
         Command::Config(ConfigCommand::Check { config }) => {
             read(&config)?;
             println!("{}: good", config.display());
@@ -126,8 +124,22 @@ fn read(path: &std::path::Path) -> anyhow::Result<Config> {
 }
 
 async fn start(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
-    crate::node::log(&config.log)?;
-    let key = Keystore::new(config.home.join("keys")).load(&config.key, &config.passphrase.read()?)?;
+    let telemetry = telemetry::start(telemetry::Settings {
+        service: "tombolo-relayer",
+        instance: &config.key,
+        log: &config.log,
+        format: config.log_format,
+        otlp_endpoint: config.otlp_endpoint.as_deref(),
+    })?;
+    let ended = serve(config, cancel).await;
+    // The last spans say why it ended; sending them blocks.
+    tokio::task::spawn_blocking(|| telemetry.stop()).await?;
+    ended
+}
+
+async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
+    let key =
+        Keystore::new(config.home.join("keys")).load(&config.key, &config.passphrase.read()?)?;
     let service = Service { config, key, metrics: Metrics::default(), reports: Reports::default() };
     service.check_chains(&cancel).await?;
     let mut tasks = JoinSet::new();
@@ -183,7 +195,11 @@ impl Service {
         let hub = LedgerClient::new(&self.config.hub.grpc)?;
         let mut served = BTreeSet::new();
         let mut tasks = JoinSet::new();
-        tracing::info!(hub = self.config.hub.grpc, chains = self.config.chains.len(), "relayer started");
+        tracing::info!(
+            hub = self.config.hub.grpc,
+            chains = self.config.chains.len(),
+            "relayer started"
+        );
         while !cancel.is_cancelled() {
             let found = self.start_new(&hub, &mut served, &mut tasks, &cancel).await;
             let waited = async {
@@ -227,6 +243,7 @@ impl Service {
                 settings: self.config.settings,
                 metrics: self.metrics.clone(),
                 reports: self.reports.clone(),
+                join: telemetry::is_collected().then_some(telemetry::join),
             };
             tracing::info!(link = chain.name, id = %link.id, "serving link");
             tasks.spawn(task.run(cancel.child_token()));
@@ -274,7 +291,13 @@ async fn show(page: &Page, wanted: fn(&LinkReport) -> bool) -> anyhow::Result<us
         for end in &report.ends {
             println!(
                 "  {:<6} height {:>8}  {:>6} ms old  {:>6} waiting  {:>8} brought  client {} at {}",
-                end.end, end.height, end.age_ms, end.waiting, end.brought, end.client, end.client_height
+                end.end,
+                end.height,
+                end.age_ms,
+                end.waiting,
+                end.brought,
+                end.client,
+                end.client_height
             );
         }
         for blocked in &report.blocked {

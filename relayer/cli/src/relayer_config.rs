@@ -3,7 +3,10 @@
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
-use tombolo_node::{config::RawKey, keys::PassphraseSource};
+use tombolo_node::{
+    config::{LogFormat, RawKey},
+    keys::PassphraseSource,
+};
 use tombolo_relayer::Settings;
 use tombolo_types::id::ChainId;
 
@@ -24,6 +27,12 @@ pub(crate) struct RawConfig {
     /// What is logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// How it is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<String>,
+    /// Where spans are collected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// The most messages in one delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) batch_messages: Option<u64>,
@@ -62,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) passphrase: PassphraseSource,
     pub(crate) status_listen: Option<SocketAddr>,
     pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) otlp_endpoint: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) hub: End,
     pub(crate) chains: Vec<End>,
@@ -103,10 +114,20 @@ impl Config {
         for (key, value, setting) in durations {
             match value.as_deref().map(|text| (text, millis(text))) {
                 Some((_, Some(parsed))) => *setting = parsed,
-                Some((text, None)) => fault(key, text, "a time with its unit, such as 500ms, 10s or 30min"),
+                Some((text, None)) => {
+                    fault(key, text, "a time with its unit, such as 500ms, 10s or 30min")
+                }
                 None => {}
             }
         }
+        let log_format = match raw.log_format.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                fault("log_format", other, "text or json");
+                LogFormat::Text
+            }
+        };
         match raw.batch_messages {
             Some(count) if (1..=1_000).contains(&count) => settings.pace.messages_max = count,
             Some(count) => fault("batch_messages", &count.to_string(), "1 to 1000"),
@@ -151,6 +172,8 @@ impl Config {
             key: raw.key.keystore,
             status_listen,
             log: raw.log.unwrap_or_else(|| "info".into()),
+            log_format,
+            otlp_endpoint: raw.otlp_endpoint,
             settings,
             hub,
             chains,

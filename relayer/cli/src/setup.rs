@@ -110,7 +110,8 @@ impl Running {
 
     /// Registers the devices, each with its owner.
     pub(crate) async fn register_devices(&self) -> anyhow::Result<Final> {
-        let Parties { city, observatory, weather_station, co2_analyser, old_station, .. } = &self.parties;
+        let Parties { city, observatory, weather_station, co2_analyser, old_station, .. } =
+            &self.parties;
         let device = |device: &Party, owner: &Party| NewDevice {
             key: device.address(),
             name: device.name.clone(),
@@ -159,9 +160,18 @@ impl Running {
     /// Says what may pass: open readings as copies, certificates by moving.
     pub(crate) async fn set_policies(&self) -> anyhow::Result<()> {
         let policies = [
-            ("open-weather", r#"permit(principal, action == Action::"share", resource in Type::"weather") when { resource.class == "open" };"#),
-            ("open-co2", r#"permit(principal, action == Action::"share", resource in Type::"co2") when { resource.class == "open" };"#),
-            ("move-calibration", r#"permit(principal, action in [Action::"move", Action::"write"], resource in Type::"calibration");"#),
+            (
+                "open-weather",
+                r#"permit(principal, action == Action::"share", resource in Type::"weather") when { resource.class == "open" };"#,
+            ),
+            (
+                "open-co2",
+                r#"permit(principal, action == Action::"share", resource in Type::"co2") when { resource.class == "open" };"#,
+            ),
+            (
+                "move-calibration",
+                r#"permit(principal, action in [Action::"move", Action::"write"], resource in Type::"calibration");"#,
+            ),
         ];
         for (id, text) in policies {
             self.govern(Act::SetPolicy { id: id.into(), text: text.into() }).await?;

@@ -49,6 +49,8 @@ pub struct LaneSight {
     pub peer_epoch: Epoch,
     /// How many messages it has taken in that.
     pub received: u64,
+    /// Time of the newest block of the other end up to which it has taken everything.
+    pub current_at: UnixMillis,
 }
 
 /// What one end says of its client of the other.

@@ -2,7 +2,9 @@
 
 use crate::observe::{End, EndSight, LaneSight, LinkSight, Standing};
 use std::collections::BTreeMap;
-use tombolo_types::{Height, LaneNumber, MessageNumber, UnixMillis, verifier::ClientStatus};
+use tombolo_types::{
+    Height, LaneNumber, MessageNumber, UnixMillis, lane::CONTROL_LANE, verifier::ClientStatus,
+};
 
 /// How much to bring at once, and when to bring acknowledgements alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +15,8 @@ pub struct Pace {
     pub acknowledge_after_ms: u64,
     /// How many taken messages may wait for that at the most.
     pub acknowledge_messages: u64,
-    /// The share of the identity-view limit after which a header is brought, in milliseconds.
+    /// How old what an end knows by its control lane may grow, in milliseconds: half of the
+    /// identity-view limit.
     pub refresh_after_ms: u64,
 }
 
@@ -119,7 +122,8 @@ fn plan_end(
         let waiting = sent.size.saturating_sub(taken.received);
         let may_take = receiver.standing != Standing::Proposed || number.0 == 0;
         let count = if may_take { waiting.min(pace.messages_max) } else { 0 };
-        if count > 0 || acknowledgement_due(*number, taken, sent, to, pace, ages, now) {
+        let renew = renewal_due(*number, taken, sent, sender, pace);
+        if count > 0 || renew || acknowledgement_due(*number, taken, sent, to, pace, ages, now) {
             any = true;
             if count > 0 {
                 ages.remove(&(to, *number));
@@ -133,7 +137,7 @@ fn plan_end(
             });
         }
     }
-    if !any && stale(receiver, sender, pace) {
+    if !any && stale(receiver, sender) {
         steps.push(Step::UpdateClient { at: to, from: receiver.client.height });
     }
 }
@@ -170,11 +174,25 @@ fn acknowledgement_due(
     due
 }
 
+/// Whether the receiver should hear, without any message, that there is none: what it knows of
+/// identities counts as of the newest block up to which it has taken the whole control lane.
+fn renewal_due(
+    number: LaneNumber,
+    receiver: &LaneSight,
+    sent: &LaneSight,
+    sender: &EndSight,
+    pace: &Pace,
+) -> bool {
+    number == CONTROL_LANE
+        && sent.size > 0
+        && sent.size == receiver.received
+        && sender.time.since(receiver.current_at) >= pace.refresh_after_ms
+}
+
 /// Whether the client is so old that a header alone is worth a transaction: a third of the trusting
-/// period, or half of what a gateway's view of identities may age.
-fn stale(receiver: &EndSight, sender: &EndSight, pace: &Pace) -> bool {
-    let age = sender.time.since(receiver.client.time);
-    age >= pace.refresh_after_ms || age >= receiver.client.trusting_period_ms / 3
+/// period.
+fn stale(receiver: &EndSight, sender: &EndSight) -> bool {
+    sender.time.since(receiver.client.time) >= receiver.client.trusting_period_ms / 3
 }
 
 #[cfg(test)]

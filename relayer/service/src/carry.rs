@@ -6,7 +6,11 @@ use tombolo_adapter::{AdapterError, LinkHead, Standing as Stand};
 use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
 };
-use tombolo_types::lane::{Delivery, Direction, LaneKey};
+use tombolo_types::{
+    lane::{Delivery, Direction, LaneKey, Message},
+    message::Body,
+};
+use tracing::Span;
 
 /// Both ends as they are now, with the proofs of what they say.
 ///
@@ -34,6 +38,7 @@ async fn look_at(task: &LinkTask, end: End) -> Result<(EndSight, LinkHead), Adap
                 taken: proved.taken,
                 peer_epoch: leaf.peer_epoch,
                 received: leaf.received,
+                current_at: proved.current_at,
             };
             (leaf.lane, sight)
         })
@@ -105,6 +110,7 @@ pub async fn carry(
                     source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
                 };
                 let brought = messages.len() as u64;
+                let _spans = spans(task, to, &messages);
                 let delivery = Delivery {
                     leaf: proved.leaf.clone(),
                     head_proof: proved.head_proof.clone(),
@@ -127,6 +133,26 @@ pub async fn carry(
         }
     }
     Ok(carried)
+}
+
+/// A span for each message whose operation is known, in that operation's trace. Each lasts until
+/// the delivery is final.
+fn spans(task: &LinkTask, to: End, messages: &[Vec<u8>]) -> Vec<Span> {
+    let Some(join) = task.join else { return Vec::new() };
+    let mut spans = Vec::new();
+    for message in messages {
+        let Ok(message) = Message::decode(message) else { continue };
+        let Ok(Some(body)) = Body::decode(message.kind, &message.body) else { continue };
+        if let Some(operation) = body.global_id() {
+            let span = tracing::info_span!(
+                "relayer.message.deliver", link = task.name(), to = to.name(), kind = body.name(),
+                global_id = %operation,
+            );
+            join(&span, operation);
+            spans.push(span);
+        }
+    }
+    spans
 }
 
 fn empty_range() -> tombolo_types::lane::RangeProof {

@@ -10,7 +10,10 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, Remedy, Sink, Source};
 use tombolo_relayer_core::{Ages, End, LinkSight, Step, plan};
-use tombolo_types::{Height, id::LinkId};
+use tombolo_types::{
+    Class, Height,
+    id::{GlobalId, LinkId},
+};
 
 /// A chain as a relayer uses it.
 pub trait Chain: Source + Sink {}
@@ -40,6 +43,8 @@ pub struct LinkTask {
     pub metrics: Metrics,
     /// Where to say how it stands.
     pub reports: Reports,
+    /// Puts a span into the trace of an operation; `None` where no spans are collected.
+    pub join: Option<fn(&tracing::Span, GlobalId)>,
 }
 
 impl LinkTask {
@@ -103,8 +108,8 @@ impl LinkTask {
         for (end, result) in [(End::Hub, one), (End::Chain, other)] {
             match result {
                 Ok(count) => carried |= count > 0,
-                Err(error) if error.remedy() == Remedy::GiveUp => {
-                    // Another relayer was faster, or the chain moved: look again.
+                Err(error) if error.class() == Class::Replay => {
+                    // Another relayer was faster: look again.
                     tracing::debug!(link = self.name(), end = end.name(), %error, "step not needed");
                     self.metrics.refused(self.name(), error.class());
                     carried = true;

@@ -4,7 +4,7 @@
 use super::machine::Usage;
 use crate::{
     party::{Ledger, Party},
-    setup::Running,
+    setup::{PATIENCE, Running},
 };
 use anyhow::Context as _;
 use std::{
@@ -16,7 +16,12 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_stream::StreamExt as _;
 use tombolo_islet::signer::Signer;
 use tombolo_ledger::{Call, block::global_id};
-use tombolo_types::{Class, id::GlobalId, record::Record, transaction::NONCE_LANES};
+use tombolo_types::{
+    Class,
+    id::{GlobalId, TxId},
+    record::Record,
+    transaction::NONCE_LANES,
+};
 
 /// How long to wait where a door is full.
 const DOOR_FULL_WAIT: Duration = Duration::from_millis(20);
@@ -118,6 +123,12 @@ impl Flights {
         self.state().open.insert(id, Flight { submitted: Instant::now(), awaited });
     }
 
+    /// Gives all room free and forgets what was counted so far.
+    fn begin(&self, in_flight: u32) {
+        self.state().latencies.clear();
+        self.0.room.add_permits(usize::try_from(in_flight).unwrap_or(0));
+    }
+
     /// Marks one of the awaited sights; with the last of them the piece is finished.
     pub(super) fn seen(&self, id: GlobalId, sight: u8) {
         let now = Instant::now();
@@ -156,6 +167,17 @@ pub(super) struct Source<'r, M> {
     pub(super) make: M,
 }
 
+impl<M> Source<'_, M> {
+    fn submitter(&self, flights: &Flights, nonce_lane: u8) -> Submitter {
+        Submitter {
+            flights: flights.clone(),
+            ledger: self.ledger.clone(),
+            signer: Signer::first_key(self.party.key().clone(), nonce_lane),
+            awaited: self.awaited,
+        }
+    }
+}
+
 /// Runs a load to its end or to the end of its time.
 ///
 /// `see` is shown every new record of the ledgers that are `watched`, with the ledger's number.
@@ -182,6 +204,7 @@ where
             }
         });
     }
+    warm_up(&flights, load, &source).await.context("sending a first piece alone")?;
     let (heights, usage) = (heights(running).await?, Usage::read(running));
     eprintln!("measuring {} {}, {} at a time", load.count, load.what, load.in_flight);
     let started = Instant::now();
@@ -202,11 +225,10 @@ where
     let took = state.last.map_or(Duration::ZERO, |last| last.duration_since(started));
     anyhow::ensure!(
         !latencies.is_empty(),
-        "none of {} {} was finished within {:?}; the logs of the parts are in {}",
+        "none of {} {} was finished within {:?}; `--home` keeps the logs of all parts to look at",
         load.count,
         load.what,
-        load.within,
-        running.network.home.join("logs").display()
+        load.within
     );
     Ok(Measured {
         what: load.what,
@@ -219,6 +241,28 @@ where
     })
 }
 
+/// Sends one piece that is not counted: connections are made, and a load of which nothing would
+/// pass is found out before it is measured.
+async fn warm_up<C, M>(flights: &Flights, load: &Load, source: &Source<'_, M>) -> anyhow::Result<()>
+where
+    C: borsh::BorshSerialize + Send + 'static,
+    M: Fn(u32) -> anyhow::Result<C>,
+{
+    let nonces = source.ledger.client.nonces(source.party.identity()).await?;
+    let submitter = source.submitter(flights, 0);
+    let piece = std::iter::once((source.make)(load.count));
+    let id = submitter.submit(nonces.first().copied().unwrap_or(0), piece).await?;
+    let ended = source.ledger.wait_for(id).await?;
+    if let Some(refusal) = ended.refusal {
+        return Err(refusal.into());
+    }
+    tokio::time::timeout(PATIENCE, flights.take_room(load.in_flight))
+        .await
+        .context("it is not finished")??;
+    flights.begin(load.in_flight);
+    Ok(())
+}
+
 /// Submits everything over all series of nonces side by side, and waits until all is finished.
 async fn submit_all<C, M>(
     flights: &Flights,
@@ -229,18 +273,12 @@ where
     C: borsh::BorshSerialize + Send + 'static,
     M: Fn(u32) -> anyhow::Result<C> + Clone + Send + 'static,
 {
-    let Source { ledger, party, awaited, make } = source;
-    let nonces = ledger.client.nonces(party.identity()).await?;
+    let nonces = source.ledger.client.nonces(source.party.identity()).await?;
     let mut submitters = JoinSet::new();
     for (lane, nonce) in (0..NONCE_LANES).zip(nonces) {
-        let submitter = Submitter {
-            flights: flights.clone(),
-            ledger: ledger.clone(),
-            signer: Signer::first_key(party.key().clone(), lane),
-            awaited,
-        };
+        let submitter = source.submitter(flights, lane);
         let numbers = (0..load.count).skip(usize::from(lane)).step_by(usize::from(NONCE_LANES));
-        let make = make.clone();
+        let make = source.make.clone();
         submitters.spawn(async move { submitter.submit(nonce, numbers.map(make)).await });
     }
     while let Some(ended) = submitters.join_next().await {
@@ -250,7 +288,7 @@ where
     flights.take_room(load.in_flight).await
 }
 
-/// Submits on one series of nonces, one after the other.
+/// Submits on one series of nonces.
 struct Submitter {
     flights: Flights,
     ledger: Ledger,
@@ -259,11 +297,13 @@ struct Submitter {
 }
 
 impl Submitter {
+    /// Submits one call after the other; gives the id of the last.
     async fn submit<C: borsh::BorshSerialize>(
         &self,
         mut nonce: u64,
         calls: impl Iterator<Item = anyhow::Result<C>>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<TxId> {
+        let mut last = TxId::ZERO;
         for call in calls {
             self.flights.take_room(1).await?;
             let call = borsh::to_vec(&Call::Own(call?)).context("encoding a call")?;
@@ -272,8 +312,9 @@ impl Submitter {
             self.flights.submitted(global_id(id), self.awaited);
             self.hand_over(transaction).await?;
             nonce += 1;
+            last = id;
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Waits as long as the door is full; the time limit of the whole load bounds this.

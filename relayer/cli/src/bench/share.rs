@@ -5,6 +5,7 @@ use crate::setup::Running;
 use anyhow::Context as _;
 use std::sync::Arc;
 use tombolo_crypto::digest;
+use tombolo_hub::govern::Act;
 use tombolo_islet::signer::{now, random};
 use tombolo_islet_core::{IsletCall, ShareOrder};
 use tombolo_types::{
@@ -15,12 +16,41 @@ use tombolo_types::{
     header::Signature,
     id::{ChainId, IdentityId, SchemaId},
     message::DataClass,
+    schema::{Field, FieldKind, Schema},
 };
 
 /// The envelope of one reading is at most this large, or it is not what is to be measured.
 const ENVELOPE_BYTES_MAX: usize = 300;
+const NAME: &str = "bench-reading";
+const FIELD: &str = "temperature";
 const RECORDED: u8 = 0b01;
 const COPIED: u8 = 0b10;
+
+/// Registers a structure of one field, and lets it pass.
+pub(super) async fn set_up(running: &Running) -> anyhow::Result<SchemaId> {
+    let definition = schema().encode()?;
+    let id = digest::schema_id(&definition);
+    running.govern(Act::SetSchema { definition }).await?;
+    let text = format!(
+        r#"permit(principal, action == Action::"share", resource in Type::"{NAME}") when {{ resource.class == "open" }};"#
+    );
+    running.govern(Act::SetPolicy { id: "open-readings".into(), text }).await?;
+    Ok(id)
+}
+
+fn schema() -> Schema {
+    let field = Field {
+        name: FIELD.into(),
+        kind: FieldKind::Number,
+        unit: "Cel".into(),
+        minimum: Decimal::new(-100, 0),
+        maximum: Decimal::new(100, 0),
+        length_max: 0,
+        required: true,
+        decimals: Some(2),
+    };
+    Schema { name: NAME.into(), version: 1, fields: vec![field] }
+}
 
 /// Measures shares from one islet over the hub to the other.
 pub(super) async fn measure(
@@ -33,7 +63,8 @@ pub(super) async fn measure(
     eprintln!("signing {} readings", load.count);
     let station =
         Station { home: from.chain, owner: owner.identity(), device: device.identity(), schema };
-    let readings: Vec<(Vec<u8>, Signature)> = (0..load.count)
+    // One more than is counted: the first goes alone.
+    let readings: Vec<(Vec<u8>, Signature)> = (0..=load.count)
         .map(|number| {
             let envelope = station.reading(number)?;
             let signature = device.key().sign(digest::envelope(&envelope));
@@ -68,8 +99,7 @@ struct Station {
 impl Station {
     fn reading(&self, number: u32) -> anyhow::Result<Vec<u8>> {
         let time = now();
-        // 400.00 to 499.99 ppm.
-        let value = Decimal::new(40_000 + i128::from(number % 10_000), -2);
+        let value = Decimal::new(i128::from(number % 10_000), -2);
         let envelope = Envelope {
             version: ENVELOPE_VERSION,
             home: self.home,
@@ -86,7 +116,7 @@ impl Station {
             salt: random().0,
             time,
             readings: vec![Reading {
-                name: "co2".into(),
+                name: FIELD.into(),
                 at: time,
                 value: Value::Number(value.context("a reading has no value")?),
             }],
@@ -108,7 +138,7 @@ mod tests {
 
     #[test]
     fn readings_suit_their_structure_and_are_small() {
-        let schema = crate::setup::co2_schema();
+        let schema = schema();
         let station = Station {
             home: ChainId([0xff; 32]),
             owner: IdentityId([0xff; 32]),

@@ -15,8 +15,12 @@ pub(crate) async fn export(running: &Running, timeline: &mut Timeline) -> anyhow
                 .with_context(|| format!("writing {}", path.display()))?;
             let report = tombolo_audit::verify(&std::fs::read(&path)?, running.hub.chain)?;
             ensure!(report.is_complete(), "the bundle leaves records out");
-            let refused: u64 =
-                report.outcomes.iter().filter(|(class, _)| class.is_some()).map(|(_, count)| count).sum();
+            let refused: u64 = report
+                .outcomes
+                .iter()
+                .filter(|(class, _)| class.is_some())
+                .map(|(_, count)| count)
+                .sum();
             Ok(Done::so(format!(
                 "{} records, {refused} of them refusals, complete up to height {}",
                 report.count, report.height

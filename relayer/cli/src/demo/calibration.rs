@@ -147,7 +147,8 @@ pub(crate) async fn refused_ways(
     let Parties { observatory, university, .. } = &running.parties;
     timeline
         .step("copy the closed certificate", async {
-            let order = ShareOrder { destination: running.seattle.chain, not_after: UnixMillis::ZERO };
+            let order =
+                ShareOrder { destination: running.seattle.chain, not_after: UnixMillis::ZERO };
             let call = IsletCall::Share { data_id: certificate.id, order };
             expect(observatory.attempt(&running.mauna_loa, call).await?, Class::ClosedCopy)
         })
@@ -243,15 +244,24 @@ pub(crate) async fn moved_through_a_crash(
             running.relayer = relayer;
             let end = finished(running, xid).await?;
             ensure!(status(&end) == "committed", "it ended as {end}");
-            Ok(Done::so("it reads from both ends where to go on; committed on both ledgers").under(xid))
+            Ok(Done::so("it reads from both ends where to go on; committed on both ledgers")
+                .under(xid))
         })
         .await?;
     timeline
         .step("one live copy, every coin accounted for", async {
             let gone = item(&running.mauna_loa, certificate.id).await?;
             let come = item(&running.seattle, certificate.id).await?;
-            ensure!(gone["standing"] == "moved", "on mauna-loa the certificate is {}", gone["standing"]);
-            ensure!(come["standing"] == "live", "on seattle the certificate is {}", come["standing"]);
+            ensure!(
+                gone["standing"] == "moved",
+                "on mauna-loa the certificate is {}",
+                gone["standing"]
+            );
+            ensure!(
+                come["standing"] == "live",
+                "on seattle the certificate is {}",
+                come["standing"]
+            );
             ensure!(
                 come["owner"] == running.parties.university.identity().to_string(),
                 "the certificate belongs to {}",

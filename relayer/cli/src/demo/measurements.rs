@@ -61,7 +61,8 @@ pub(crate) fn co2(entered: UnixMillis) -> anyhow::Result<(Vec<Measurement>, usiz
     let mut gaps = 0;
     let mut found = Vec::new();
     for line in CO2.lines().skip(1) {
-        let (week, value) = line.split_once(',').context("a line of the carbon dioxide has no comma")?;
+        let (week, value) =
+            line.split_once(',').context("a line of the carbon dioxide has no comma")?;
         if value.is_empty() {
             // A gap is an absent reading, never a number.
             gaps += 1;

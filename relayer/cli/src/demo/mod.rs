@@ -72,7 +72,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "home": kept.then_some(&home),
         }));
     } else if let Ok(told) = &told {
-        println!("\n{} steps in {:.1} s, all as expected", timeline.steps().len(), timeline.seconds());
+        println!(
+            "\n{} steps in {:.1} s, all as expected",
+            timeline.steps().len(),
+            timeline.seconds()
+        );
         if kept {
             println!("\nsee for yourself, without network:");
             println!("  tombolo audit verify {} --genesis {}", told.bundle.display(), told.genesis);

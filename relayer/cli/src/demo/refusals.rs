@@ -64,7 +64,8 @@ pub(crate) async fn show(
             // From the next block on; then every gateway hears of it.
             until("seattle hears of the revocation", PATIENCE, || async {
                 let status = running.hub.query(&format!("identity/{identity}")).await?;
-                let revoked = status.context("the hub does not know the device")?["status"] == "revoked";
+                let revoked =
+                    status.context("the hub does not know the device")?["status"] == "revoked";
                 if !revoked {
                     return Ok(None);
                 }

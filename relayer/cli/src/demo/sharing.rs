@@ -68,10 +68,9 @@ pub(crate) async fn share_all(
             };
             arrived.await?;
             let rate = count as f64 / began.elapsed().as_secs_f64();
-            for (origin, series, to) in [
-                (&station, weather, &running.mauna_loa),
-                (&analyser, co2, &running.seattle),
-            ] {
+            for (origin, series, to) in
+                [(&station, weather, &running.mauna_loa), (&analyser, co2, &running.seattle)]
+            {
                 for measurement in [series.first(), series.last()].into_iter().flatten() {
                     check_copy(origin, measurement, to).await?;
                 }
@@ -106,7 +105,11 @@ async fn wait_for_copies(running: &Running, islet: &Ledger, count: usize) -> any
     .await
 }
 
-async fn check_copy(origin: &Origin<'_>, measurement: &Measurement, at: &Ledger) -> anyhow::Result<()> {
+async fn check_copy(
+    origin: &Origin<'_>,
+    measurement: &Measurement,
+    at: &Ledger,
+) -> anyhow::Result<()> {
     let id = origin.data_id(measurement);
     let (here, there) = (copy(at, id).await?, item(origin.ledger, id).await?);
     ensure!(

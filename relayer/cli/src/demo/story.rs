@@ -6,11 +6,7 @@ use super::{
     refusals, sharing,
     timeline::{Done, Timeline},
 };
-use crate::{
-    network::Network,
-    process::Lives,
-    setup::Running,
-};
+use crate::{network::Network, process::Lives, setup::Running};
 use std::path::PathBuf;
 use tombolo_types::id::ChainId;
 
@@ -70,7 +66,8 @@ async fn set_up(
         timeline
             .step(&format!("link {} to the hub, contract to contract", islet.name), async {
                 let link = running.open_link(islet, bound).await?;
-                Ok(Done::so("each follows the other by light client; nobody else is trusted").under(link))
+                Ok(Done::so("each follows the other by light client; nobody else is trusted")
+                    .under(link))
             })
             .await?;
     }

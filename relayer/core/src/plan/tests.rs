@@ -16,7 +16,8 @@ const NOW: UnixMillis = UnixMillis(5_000_000);
 const DATA: LaneNumber = LaneNumber(1);
 
 fn end(size: u64, taken: u64, received: u64) -> EndSight {
-    let lane = LaneSight { epoch: Epoch(1), size, taken, peer_epoch: Epoch(1), received };
+    let lane =
+        LaneSight { epoch: Epoch(1), size, taken, peer_epoch: Epoch(1), received, current_at: NOW };
     EndSight {
         chain: ChainId([1; 32]),
         height: Height(10),
@@ -98,6 +99,30 @@ fn a29_a_client_is_refreshed_at_a_third_of_its_trusting_period() {
         steps(&sight(hub, end(0, 0, 0))),
         [Step::UpdateClient { at: End::Hub, from: Height(9) }]
     );
+}
+
+/// What a gateway knows of identities must not grow old while nobody changes any, nor while data
+/// lanes keep the client fresh.
+#[test]
+fn an_idle_control_lane_is_renewed() {
+    let (mut hub, mut chain) = (end(0, 0, 0), end(0, 0, 0));
+    let lane = LaneSight { size: 3, taken: 3, received: 3, ..hub.lanes[&DATA] };
+    hub.lanes.insert(CONTROL_LANE, lane);
+    chain
+        .lanes
+        .insert(CONTROL_LANE, LaneSight { current_at: UnixMillis(NOW.0 - 1_799_999), ..lane });
+    assert_eq!(steps(&sight(hub.clone(), chain.clone())), []);
+    chain
+        .lanes
+        .insert(CONTROL_LANE, LaneSight { current_at: UnixMillis(NOW.0 - 1_800_000), ..lane });
+    let renewal = Step::Deliver {
+        to: End::Chain,
+        lane: CONTROL_LANE,
+        first: MessageNumber(3),
+        count: 0,
+        size: 3,
+    };
+    assert_eq!(steps(&sight(hub, chain)), [renewal]);
 }
 
 #[test]

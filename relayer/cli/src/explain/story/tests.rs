@@ -38,6 +38,7 @@ fn link(size: u64, taken: u64, received: u64) -> LinkView {
             peer_epoch: Epoch(1),
             received,
             bytes: 0,
+            current_at: UnixMillis(1),
         }],
     }
 }

@@ -1,0 +1,88 @@
+use crate::run::{alone, command, eventually, good, last_json, processes_of};
+use serde_json::Value;
+use std::{process::Stdio, time::Duration};
+
+/// The main job, whole: every step as expected, every refusal of the story with its class, a
+/// bundle that proves itself, and nothing left behind.
+///
+/// Req: Y4560-6.3-2, Y4560-6.3-3, Y4560-7.1.2-2, Y4560-7.2.4-1, PRJ-4-2, PRJ-5-2
+#[test]
+fn the_demonstration_goes_as_it_should() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("demo");
+    let home_text = home.to_str().unwrap();
+    let told = last_json(&good(&["demo", "--json", "--measurements", "60", "--home", home_text]));
+    assert_eq!(told["ok"], true);
+    let steps = told["steps"].as_array().unwrap();
+    let classes: Vec<&str> = steps.iter().filter_map(|step| step["class"].as_str()).collect();
+    for class in ["E_FORMAT", "E_IDENT", "E_CLOSED_COPY", "E_DENIED", "E_FUNDS", "E_TAMPER"] {
+        assert!(classes.contains(&class), "no step was refused with {class}: {classes:?}");
+    }
+    assert!(steps.iter().any(|step| step["name"] == "kill -9 the relayer in the middle"));
+    assert!(steps.iter().filter(|step| step["transaction"].is_string()).count() >= 6);
+
+    let bundle = told["bundle"].as_str().unwrap();
+    let genesis = told["genesis"].as_str().unwrap();
+    let verified = last_json(&good(&["audit", "verify", bundle, "--genesis", genesis, "--json"]));
+    assert!(verified["count"].as_u64().unwrap() > 120, "{verified}");
+    assert_eq!(processes_of(&home), Vec::<u32>::new());
+}
+
+/// Interrupted, it ends its processes and says that it did not finish.
+#[test]
+fn an_interrupted_demonstration_leaves_nothing_behind() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("demo");
+    let mut demo = command(&["demo", "--json", "--home", home.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("all four parts run", Duration::from_secs(30), || {
+        // The demonstration itself has the folder among its words, too.
+        (processes_of(&home).len() >= 5).then_some(())
+    });
+    let id = demo.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = demo.wait_with_output_within(Duration::from_secs(30));
+    let told: Value = last_json(&output);
+    assert_eq!(told["ok"], false);
+    assert_eq!(processes_of(&home), Vec::<u32>::new());
+}
+
+/// Killed with `kill -9`, its parts notice and end by themselves.
+#[test]
+fn parts_end_with_a_demonstration_that_was_killed() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("demo");
+    let mut demo = command(&["demo", "--home", home.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("all four parts run", Duration::from_secs(30), || {
+        (processes_of(&home).len() >= 5).then_some(())
+    });
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    eventually("every part has ended", Duration::from_secs(20), || {
+        processes_of(&home).is_empty().then_some(())
+    });
+}
+
+trait WaitWithin {
+    fn wait_with_output_within(&mut self, within: Duration) -> String;
+}
+
+impl WaitWithin for std::process::Child {
+    fn wait_with_output_within(&mut self, within: Duration) -> String {
+        let status = eventually("the command ends", within, || self.try_wait().unwrap());
+        assert_eq!(status.code(), Some(1));
+        let mut text = String::new();
+        std::io::Read::read_to_string(self.stdout.as_mut().unwrap(), &mut text).unwrap();
+        text
+    }
+}

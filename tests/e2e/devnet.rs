@@ -1,0 +1,105 @@
+use crate::run::{alone, eventually, good, last_json, processes_of, refused};
+use serde_json::Value;
+use std::{path::PathBuf, process::Command, time::Duration};
+
+/// A devnet that is taken down whatever happens.
+struct Devnet {
+    _folder: tempfile::TempDir,
+    home: PathBuf,
+}
+
+impl Devnet {
+    fn up() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("net").to_owned();
+        let devnet = Self { home, _folder: folder };
+        devnet.tombolo("up");
+        devnet
+    }
+
+    fn tombolo(&self, verb: &str) -> Value {
+        last_json(&good(&["devnet", verb, "--json", "--home", self.home.to_str().unwrap()]))
+    }
+
+    fn part(&self, name: &str) -> Value {
+        let status = self.tombolo("status");
+        let parts = status["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["name"] == name).unwrap().clone()
+    }
+
+    fn serves(&self, name: &str) -> String {
+        self.part(name)["serves"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        for id in processes_of(&self.home) {
+            let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+        }
+    }
+}
+
+/// Up, shown, killed part by part, up again with the same chains, down with nothing left.
+///
+/// Req: PRJ-4-6, D35-7.2.1-1
+#[test]
+fn a58_every_part_may_be_killed_and_goes_on() {
+    let _alone = alone();
+    let devnet = Devnet::up();
+    let before = devnet.tombolo("status");
+    assert_eq!(before["running"], true);
+    let status = devnet.serves("relayer");
+    let links: Value = last_json(&good(&["relayer", "status", "--json", "--status", &status]));
+    assert_eq!(links.as_array().unwrap().len(), 2, "{links}");
+
+    for name in ["relayer", "seattle", "hub", "mauna-loa"] {
+        let id = devnet.part(name)["process"].as_u64().unwrap();
+        assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+    }
+    eventually("every part is gone", Duration::from_secs(10), || {
+        processes_of(&devnet.home).is_empty().then_some(())
+    });
+    let height = |status: &Value, name: &str| {
+        let parts = status["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["name"] == name).unwrap()["height"].as_u64().unwrap()
+    };
+    let after = devnet.tombolo("up");
+    for name in ["hub", "seattle", "mauna-loa"] {
+        assert!(height(&after, name) >= height(&before, name), "{name} fell back");
+        let goes_on = height(&after, name);
+        eventually("the next block comes", Duration::from_secs(3), || {
+            (height(&devnet.tombolo("status"), name) > goes_on).then_some(())
+        });
+    }
+    devnet.tombolo("down");
+    assert_eq!(processes_of(&devnet.home), Vec::<u32>::new());
+}
+
+/// An auditor's and an operator's commands against a running network.
+///
+/// Req: PRJ-4-5, PRJ-4-6, Y4560-7.1.2-2, Y4560-7.2.3-2
+#[test]
+fn the_tour_of_the_readme() {
+    let _alone = alone();
+    let devnet = Devnet::up();
+    let hub = format!("http://{}", devnet.serves("hub"));
+    let relayer = devnet.serves("relayer");
+    good(&["relayer", "status", "--status", &relayer]);
+    good(&["relayer", "links", "--status", &relayer]);
+
+    let all = good(&["audit", "query", "--node", &hub, "--limit", "500", "--json"]);
+    let records = all.lines().count();
+    assert!(records > 20, "{all}");
+    let page = good(&["audit", "query", "--node", &hub, "--operation", "hello", "--json"]);
+    assert_eq!(page.lines().filter(|line| line.contains("hello")).count(), 2, "{page}");
+
+    let out = devnet.home.join("log.bundle");
+    let out = out.to_str().unwrap();
+    good(&["audit", "export", "--node", &hub, "--out", out]);
+    let genesis = devnet.part("hub")["chain"].as_str().unwrap().to_owned();
+    good(&["audit", "verify", out, "--genesis", &genesis]);
+    devnet.tombolo("down");
+    let fault = refused(&["audit", "export", "--node", &hub, "--out", out]);
+    assert_eq!(fault["class"], "E_TIMEOUT", "{fault}");
+}
