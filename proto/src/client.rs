@@ -260,6 +260,9 @@ impl LedgerClient {
     /// What moves a light client that stands at `from`: to the next change of the set, else to the
     /// newest header. `None` where nothing lies above.
     ///
+    /// The header may stand at `from` itself, where it names the next set: a client that took it
+    /// with a head has not left its set. One that has left it asks from one higher.
+    ///
     /// # Errors
     /// Any [`ClientError`].
     pub async fn client_update(&self, from: Height) -> Result<Option<ClientUpdate>, ClientError> {

@@ -1,6 +1,6 @@
 //! What a ledger shows of itself, as values that cannot be invalid.
 //!
-//! Each type here has a twin in [`wire`](crate::wire): `From` to go out, `TryFrom` to come in. What
+//! Each type here has a twin in [`wire`]: `From` to go out, `TryFrom` to come in. What
 //! comes in is read once, here; that it is *true* is for proofs and verifiers.
 
 use crate::wire;
@@ -220,6 +220,8 @@ pub struct LaneView {
     pub received: u64,
     /// Bytes of message bodies that are kept.
     pub bytes: u64,
+    /// Time of the newest block of the other side up to which everything was taken.
+    pub current_at: UnixMillis,
 }
 
 impl From<LinkView> for wire::Link {
@@ -310,6 +312,7 @@ impl From<LaneView> for wire::Lane {
             peer_epoch: it.peer_epoch.0,
             received: it.received,
             bytes: it.bytes,
+            current_at_ms: it.current_at.0,
         }
     }
 }
@@ -325,6 +328,7 @@ impl From<wire::Lane> for LaneView {
             peer_epoch: Epoch(it.peer_epoch),
             received: it.received,
             bytes: it.bytes,
+            current_at: UnixMillis(it.current_at_ms),
         }
     }
 }
@@ -640,4 +644,84 @@ pub struct QueryPage {
     pub json: String,
     /// The block after which this held.
     pub height: Height,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> LinkView {
+        LinkView {
+            id: LinkId([1; 32]),
+            chain_id: ChainId([2; 32]),
+            mode: 1,
+            status: LinkStatus::Paused { until: UnixMillis(7) },
+            verifier: "tombolo".into(),
+            client_height: Height(3),
+            client_time: UnixMillis(4),
+            client_status: ClientStatus::Expiring,
+            trusting_period_ms: 5,
+            client_set_since: Height(6),
+            client_validators_root: Hash([3; 32]),
+            greeted: true,
+            trust_epoch: 8,
+            peer_trust_epoch: 9,
+            lanes: vec![LaneView {
+                lane: LaneNumber(1),
+                epoch: Epoch(2),
+                size: 3,
+                taken: 4,
+                freed: 5,
+                peer_epoch: Epoch(6),
+                received: 7,
+                bytes: 8,
+                current_at: UnixMillis(9),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_link_comes_back_as_it_went() {
+        assert_eq!(LinkView::try_from(wire::Link::from(link())), Ok(link()));
+    }
+
+    #[test]
+    fn a53_what_a_link_cannot_be_is_refused() {
+        type Spoil = fn(&mut wire::Link);
+        let spoils: [(&str, Spoil); 5] = [
+            ("an id of 31 bytes", |it| it.id.truncate(31)),
+            ("no status", |it| it.status = 0),
+            ("an unknown status", |it| it.status = 99),
+            ("an unknown client status", |it| it.client_status = -1),
+            ("a mode above a byte", |it| it.mode = 256),
+        ];
+        for (what, spoil) in spoils {
+            let mut it = wire::Link::from(link());
+            spoil(&mut it);
+            let class = LinkView::try_from(it).map_err(|refusal| refusal.class);
+            assert_eq!(class, Err(Class::Format), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_done_or_has_a_class() {
+        let done = Receipt { height: Height(1), time: UnixMillis(2), refusal: None, record: None };
+        let refusal = Some(Refusal::new(Class::Funds, "two coins are too few"));
+        for receipt in [done.clone(), Receipt { refusal, record: Some(0), ..done }] {
+            assert_eq!(Receipt::try_from(wire::Receipt::from(receipt.clone())), Ok(receipt));
+        }
+        let unknown = wire::Receipt { class: 20, ..Default::default() };
+        assert_eq!(Receipt::try_from(unknown).map_err(|it| it.class), Err(Class::Format));
+    }
+
+    #[test]
+    fn a53_abi_that_is_none_is_refused() {
+        let header = wire::HeaderResponse { header: vec![1; 480], ..Default::default() };
+        assert_eq!(HeaderView::try_from(header).map_err(|it| it.class), Err(Class::Format));
+        let heads = wire::HeadsResponse {
+            leaves: vec![wire::ProvedLeaf { leaf: vec![0; 31], head_proof: Vec::new() }],
+            ..Default::default()
+        };
+        assert_eq!(Heads::try_from(heads).map_err(|it| it.class), Err(Class::Format));
+    }
 }

@@ -44,6 +44,9 @@ pub struct ProvedLeaf {
     /// How many of its messages the chain knows to be taken. Not proved: it only says when a
     /// delivery without messages is worth its price.
     pub taken: u64,
+    /// Time of the newest block of the other side up to which the chain has taken everything of
+    /// this lane. Not proved either: it only says when a renewal is due.
+    pub current_at: UnixMillis,
 }
 
 /// One end of a link as one final block commits to it.

@@ -249,6 +249,7 @@ impl Source for LedgerAdapter {
             let lane = view.lanes.iter().find(|lane| lane.lane == proved.leaf.lane);
             lanes.push(ProvedLeaf {
                 taken: lane.map_or(0, |lane| lane.taken),
+                current_at: lane.map_or(UnixMillis::ZERO, |lane| lane.current_at),
                 leaf: proved.leaf,
                 head_proof: proved.head_proof,
             });

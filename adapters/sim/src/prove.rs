@@ -72,6 +72,7 @@ impl<M: Machine> SimChain<M> {
                 leaf: lanes::leaf(&link, number, &lane, M::DIRECTION),
                 head_proof: proof.encode(),
                 taken: lane.taken,
+                current_at: lane.current_at,
             }
         });
         let standing = match link.status {

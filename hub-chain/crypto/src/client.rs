@@ -133,6 +133,29 @@ impl Verifier for LightClient {
         Ok(state.encode())
     }
 
+    fn recover(
+        &self,
+        client: &[u8],
+        anchor: &[u8],
+        now: UnixMillis,
+    ) -> Result<VerifiedHead, Refusal> {
+        let state = ClientState::decode(client)?;
+        let anchor = Anchor::decode(anchor)?;
+        ensure!(
+            anchor.chain_id == state.chain_id,
+            Proof,
+            "the anchor is of chain {}, the client follows {}; another chain needs another link",
+            anchor.chain_id,
+            state.chain_id
+        );
+        if state.frozen.is_none() {
+            ensure_follows(&state, &anchor)?;
+        }
+        let Anchor { height, block_id, time, .. } = anchor;
+        let client = start(&anchor, state.trusting_period_ms, now)?.encode();
+        Ok(VerifiedHead { client, height, block_id, time })
+    }
+
     fn weight(&self, proof: &[u8]) -> u64 {
         weight::signatures(proof).saturating_add(1)
     }
@@ -180,58 +203,32 @@ fn start(
     Ok(client)
 }
 
-/// Sets a new trusted header after expiry or a freeze. Whoever calls it has the authority.
-///
-/// The new anchor is of the same chain and, unless the client is frozen, not below the newest
-/// accepted height: what was accepted before the expiry stays true.
-///
-/// # Errors
-/// `E_FORMAT` and `E_PROOF` as [`LightClient::start`](Verifier::start); `E_STATE` where the client is
-/// neither expired nor frozen; `E_PROOF` for another chain, a lower height, or another block at
-/// the newest accepted height.
-pub fn recover(client: &[u8], anchor: &[u8], now: UnixMillis) -> Result<Vec<u8>, Refusal> {
-    let state = ClientState::decode(client)?;
-    let anchor = Anchor::decode(anchor)?;
-    let status = state.status(now);
-    ensure!(
-        matches!(status, ClientStatus::Expired | ClientStatus::Frozen),
-        State,
-        "the client of chain {} is neither expired nor frozen; move it by an update",
-        state.chain_id
-    );
-    ensure!(
-        anchor.chain_id == state.chain_id,
-        Proof,
-        "the anchor is of chain {}, the client follows {}; another chain needs another link",
-        anchor.chain_id,
-        state.chain_id
-    );
+/// Refuses an anchor that goes against what a client accepted that is not frozen itself.
+fn ensure_follows(state: &ClientState, anchor: &Anchor) -> Result<(), Refusal> {
     let newest = &state.newest;
-    if status == ClientStatus::Expired {
-        ensure!(
-            anchor.height >= newest.height,
-            Proof,
-            "the anchor's height {} is below {}, the newest that was accepted before the expiry",
-            anchor.height,
-            newest.height
-        );
-        ensure!(
-            anchor.height > newest.height || anchor.block_id == newest.block_id,
-            Proof,
-            "the anchor names block {} at height {}, where {} was accepted before the expiry",
-            anchor.block_id,
-            newest.height,
-            newest.block_id
-        );
-        ensure!(
-            anchor.height == newest.height || anchor.time > newest.time,
-            Proof,
-            "the anchor's time {} is not after {}, that of the newest accepted header below it",
-            anchor.time,
-            newest.time
-        );
-    }
-    Ok(start(&anchor, state.trusting_period_ms, now)?.encode())
+    ensure!(
+        anchor.height >= newest.height,
+        Proof,
+        "the anchor's height {} is below {}, the newest that was accepted",
+        anchor.height,
+        newest.height
+    );
+    ensure!(
+        anchor.height > newest.height || anchor.block_id == newest.block_id,
+        Proof,
+        "the anchor names block {} at height {}, where {} was accepted",
+        anchor.block_id,
+        newest.height,
+        newest.block_id
+    );
+    ensure!(
+        anchor.height == newest.height || anchor.time > newest.time,
+        Proof,
+        "the anchor's time {} is not after {}, that of the newest accepted header below it",
+        anchor.time,
+        newest.time
+    );
+    Ok(())
 }
 
 fn ensure_not_ahead(height: Height, time: UnixMillis, now: UnixMillis) -> Result<(), Refusal> {

@@ -3,87 +3,47 @@
 
 use arc_malachitebft_app_channel::{
     Channels, ConsensusContext, EngineBuilder, EngineHandle as Consensus, NetworkContext,
-    NetworkIdentity, NetworkRequest, RequestContext, Signer as _, SyncContext, WalContext,
-    app::{
-        config::{
-            ConsensusConfig, DiscoveryConfig, GossipSubConfig, NodeConfig, P2pConfig,
-            PubSubProtocol, ValueSyncConfig,
-        },
-        types::codec::Codec as _,
-        wal,
-    },
+    NetworkIdentity, RequestContext, Signer as _, SyncContext, WalContext,
+    app::{types::codec::Codec as _, wal},
 };
 use std::{
     fs, io,
-    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    thread::JoinHandle,
     time::Duration,
 };
 use tokio::{
-    sync::{broadcast, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    sync::{broadcast, watch},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tombolo_crypto::secp256k1::SecretKey;
-use tombolo_types::{Address, Height, Refusal, id::TxId, store::Store};
+use tombolo_types::{Height, Refusal, id::TxId, store::Store};
 
 use crate::{
     application::{Application, Fatal, Push, Tip},
     blocks::Blocks,
     codec::TomboloCodec,
+    config::{EngineConfig, settings},
     context::{Context, Voter},
     desk::Desk,
     driver::Driver,
     guard::{Guard, GuardError},
-    identity::{self, IdentityError, PeerId},
+    identity::{self, IdentityError},
     ledger::Ledger,
-    mempool::{Limits, Mempool},
+    mempool::Mempool,
     metrics::{Metrics, Shared},
     signing::{Checker, Keys},
+    supervise::{Engine, Watch},
 };
 
 /// How long a lock that a killed process still holds is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a lock is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the connections are counted.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the parts of the engine may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Committed heights that a slow listener may lag behind before it misses some.
 const COMMITTED_MAX: usize = 1024;
 /// Requests to the library that may wait; only the watch below makes any.
 const REQUESTS_MAX: usize = 16;
-/// Connections from one address: more than a network on one machine needs.
-const CONNECTIONS_PER_IP: usize = 256;
-
-/// Another node that this one connects to. Nobody else is let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// `host:port`, the host a name or an address.
-    pub address: String,
-    /// The name of its connection key: whoever answers there with another is not it.
-    pub peer_id: PeerId,
-}
-
-/// What the engine needs to know.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// The folder for the consensus log, the guard of the signing key and the connection key.
-    pub home: PathBuf,
-    /// The consensus key. A node whose key is in no validator set follows and serves.
-    pub key: SecretKey,
-    /// Where peers connect to, over TCP; port 0 chooses one.
-    pub listen: SocketAddr,
-    /// All other nodes of the network that this one talks to.
-    pub peers: Vec<Peer>,
-    /// A name for logs and metrics; unique within a process.
-    pub moniker: String,
-    /// The bounds of the mempool.
-    pub mempool: Limits,
-}
 
 /// Why the engine did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -109,9 +69,10 @@ pub enum EngineError {
     /// The store is older than what was signed or logged: a restored copy, or a lost disk. Voting
     /// from there could contradict votes that are out already.
     #[error(
-        "the ledger is at height {tip}, but this key took part in height {seen}: the data folder \
-         is older than the signatures in {}; start the node with another key until it has caught \
-         up from its peers to height {seen}, then with this one",
+        "the ledger is at height {tip}, but this node has signed or logged height {seen}: its \
+         ledger folder is older than that; let a node with another key and another home catch up \
+         from the peers to height {seen} and put its ledger folder in place of this one's, but \
+         keep {} as it is, or this node could sign against itself",
         home.display()
     )]
     Behind {
@@ -326,96 +287,17 @@ async fn open_guard(path: &Path) -> Result<Guard, GuardError> {
     }
 }
 
-/// The height whose messages the consensus log holds.
+/// The height whose messages the consensus log holds. The library's error does not tell a lock
+/// from other faults, so all are tried again.
 async fn log_height(path: &Path) -> Result<Height, EngineError> {
     let until = Instant::now() + LOCK_PATIENCE;
     loop {
         match wal::Log::open(path) {
             Ok(log) => return Ok(Height(log.sequence())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
-                sleep(LOCK_INTERVAL).await;
-            }
+            Err(_) if Instant::now() < until => sleep(LOCK_INTERVAL).await,
             Err(source) => return Err(EngineError::File { path: path.to_owned(), source }),
         }
     }
-}
-
-/// The library's view of the configuration.
-struct Settings {
-    moniker: String,
-    consensus: ConsensusConfig,
-    sync: ValueSyncConfig,
-}
-
-impl NodeConfig for Settings {
-    fn moniker(&self) -> &str {
-        &self.moniker
-    }
-
-    fn consensus(&self) -> &ConsensusConfig {
-        &self.consensus
-    }
-
-    fn consensus_mut(&mut self) -> &mut ConsensusConfig {
-        &mut self.consensus
-    }
-
-    fn value_sync(&self) -> &ValueSyncConfig {
-        &self.sync
-    }
-
-    fn value_sync_mut(&mut self) -> &mut ValueSyncConfig {
-        &mut self.sync
-    }
-}
-
-/// `/ip4/…/tcp/…`, or `/dns/…` for a name.
-fn multiaddr(address: &str) -> Option<String> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port: u16 = port.parse().ok()?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let kind = match host.parse() {
-        Ok(IpAddr::V4(_)) => "ip4",
-        Ok(IpAddr::V6(_)) => "ip6",
-        Err(_) if host.is_empty() || host.contains('/') => return None,
-        Err(_) => "dns",
-    };
-    Some(format!("/{kind}/{host}/tcp/{port}"))
-}
-
-fn settings(config: &EngineConfig) -> Result<Settings, EngineError> {
-    let invalid = |address: &str| EngineError::Address { address: address.to_owned() };
-    let mut persistent_peers = Vec::new();
-    for peer in &config.peers {
-        let address = multiaddr(&peer.address).ok_or_else(|| invalid(&peer.address))?;
-        let pinned = format!("{address}/p2p/{}", peer.peer_id);
-        persistent_peers.push(pinned.parse().map_err(|_| invalid(&peer.address))?);
-    }
-    let listen = config.listen.to_string();
-    let listen_addr = multiaddr(&listen).and_then(|address| address.parse().ok());
-    // Six peers in the mesh as upstream has it; the configured ones always get everything.
-    let gossip = GossipSubConfig::new(6, 12, 4, 2, false, true, true);
-    let p2p = P2pConfig {
-        listen_addr: listen_addr.ok_or_else(|| invalid(&listen))?,
-        persistent_peers,
-        persistent_peers_only: true,
-        discovery: DiscoveryConfig {
-            enabled: false,
-            max_connections_per_ip: CONNECTIONS_PER_IP,
-            ..DiscoveryConfig::default()
-        },
-        protocol: PubSubProtocol::GossipSub(gossip),
-        ..P2pConfig::default()
-    };
-    Ok(Settings {
-        moniker: config.moniker.clone(),
-        // The default payload, proposal and parts, is the only one that asks the ledger.
-        consensus: ConsensusConfig { p2p, ..ConsensusConfig::default() },
-        sync: ValueSyncConfig {
-            status_update_interval: Duration::from_secs(1),
-            ..ValueSyncConfig::default()
-        },
-    })
 }
 
 async fn start(
@@ -447,113 +329,4 @@ async fn start(
         .build()
         .await
         .map_err(|error| failed(&format!("{error:#}")))
-}
-
-/// What must be running, and the order to stop.
-struct Engine {
-    ledger: Ledger,
-    thread: JoinHandle<()>,
-    keys: Keys,
-    consensus: Consensus,
-    cancel: CancellationToken,
-    watch: Watch,
-}
-
-impl Engine {
-    /// Runs until told to stop or until a part ends; then stops all parts.
-    async fn supervise(
-        self,
-        driver: impl Future<Output = Fatal> + Send + 'static,
-    ) -> Result<(), EngineError> {
-        let Self { ledger, thread, keys, mut consensus, cancel, watch } = self;
-        let mut driver = tokio::spawn(driver);
-        let result = tokio::select! {
-            () = cancel.cancelled() => Ok(()),
-            ended = &mut driver => Err(match ended {
-                Ok(fatal) => EngineError::Fatal(fatal),
-                Err(error) => EngineError::Panicked { why: error.to_string() },
-            }),
-            _ = &mut consensus.handle => Err(EngineError::Stopped),
-            error = watch.run() => Err(error),
-        };
-        keys.retire();
-        consensus.actor.get_cell().stop_children(Some("the engine stops".into()));
-        consensus.actor.stop(Some("the engine stops".into()));
-        if timeout(STOP_PATIENCE, &mut consensus.handle).await.is_err() {
-            tracing::error!("consensus does not stop; the process must be ended");
-        }
-        driver.abort();
-        ledger.close();
-        // Joining blocks; what the thread does now ends with a commit at the latest.
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        if timeout(STOP_PATIENCE, joined).await.is_err() {
-            tracing::error!("the ledger's thread does not stop; the process must be ended");
-        }
-        result
-    }
-}
-
-/// Looks after progress.
-struct Watch {
-    me: Address,
-    shared: Arc<Shared>,
-    network: mpsc::Sender<NetworkRequest>,
-    tip: watch::Receiver<Tip>,
-    patience: Duration,
-}
-
-impl Watch {
-    /// Ends when there was no new height for too long. The time counts only while more than two
-    /// thirds of the power is connected: else waiting is right, and a restart would not help.
-    async fn run(mut self) -> EngineError {
-        let mut since = Instant::now();
-        let mut height = self.tip.borrow_and_update().height;
-        loop {
-            sleep(WATCH_INTERVAL).await;
-            let current = self.tip.borrow_and_update().height;
-            let connected = self.connected().await;
-            if current != height || !connected {
-                (height, since) = (current, Instant::now());
-            } else if since.elapsed() > self.patience {
-                return EngineError::NoHeight { height, waited: since.elapsed() };
-            }
-        }
-    }
-
-    /// Counts the connections; whether they and this node hold more than two thirds.
-    async fn connected(&self) -> bool {
-        let asked = NetworkRequest::dump_state(&self.network);
-        let dump = match timeout(WATCH_INTERVAL, asked).await {
-            Ok(Ok(Some(dump))) => dump,
-            // The network does not answer: what is known of it stays, and the time counts on.
-            _ => return true,
-        };
-        let keys = dump.peers.values().filter_map(|peer| peer.consensus_public_key.as_deref());
-        let mut validators: Vec<Address> =
-            keys.filter_map(|key| key.try_into().ok().map(Address)).collect();
-        validators.push(self.me);
-        validators.sort_unstable();
-        validators.dedup();
-        self.shared.set_connected(dump.peers.len(), &validators)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_peers() {
-        for (text, expected) in [
-            ("127.0.0.1:26656", Some("/ip4/127.0.0.1/tcp/26656")),
-            ("[::1]:7", Some("/ip6/::1/tcp/7")),
-            ("hub-2.example:26656", Some("/dns/hub-2.example/tcp/26656")),
-            ("127.0.0.1", None),
-            (":1", None),
-            ("a/b:1", None),
-            ("a:65536", None),
-        ] {
-            assert_eq!(multiaddr(text).as_deref(), expected, "{text}");
-        }
-    }
 }

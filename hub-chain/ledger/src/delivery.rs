@@ -560,7 +560,8 @@ fn admit(cx: &Context<'_, '_>, link: &Link, arrival: &Arrival, body: &Body) -> R
 /// Moves the client of a link.
 ///
 /// # Errors
-/// As the link's verifier; `E_REPLAY` where the client stays as it is.
+/// As the link's verifier; `E_REPLAY` where the client stays as it is; `E_STATE` where the link is
+/// frozen or closed.
 pub fn update_client<M: Machine>(
     machine: &M,
     cx: &mut Context<'_, '_>,
@@ -575,6 +576,12 @@ pub fn update_client<M: Machine>(
     };
     // Of a closed link a freeze would open the way back through recovery.
     ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed; it needs no client");
+    // Of a frozen one it would outrun the new trusted header that a council's delay holds back.
+    ensure!(
+        link.status != LinkStatus::Frozen,
+        State,
+        "link {id} is frozen; its client moves by a recovery only"
+    );
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };

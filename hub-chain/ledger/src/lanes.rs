@@ -16,6 +16,7 @@ use tombolo_types::{
     message::Body,
     refuse,
     store::View,
+    verifier::VerifiedHead,
 };
 
 /// Where a link stands.
@@ -143,6 +144,34 @@ pub fn put_link(state: &mut State<'_>, link: &Link) {
     for (key, _) in LANES.under(state, &link.id, usize::MAX) {
         CHANGED.put(state, &key, &());
     }
+}
+
+/// Keeps a link whose client was recovered at `anchor`; one that was frozen becomes `thawed`.
+///
+/// A thawed link forgets under which heights its lanes were proved: a false head may have been
+/// among them, and the anchor may stand below it, so that the first true head would contradict it
+/// and freeze the link again. What was taken and acknowledged stays, and every head must still
+/// suit that.
+pub fn recover_link(
+    state: &mut State<'_>,
+    link: &mut Link,
+    anchor: VerifiedHead,
+    thawed: LinkStatus,
+) {
+    link.client = anchor.client;
+    link.peer_height = anchor.height;
+    link.peer_id = anchor.block_id;
+    link.peer_time = anchor.time;
+    if link.status == LinkStatus::Frozen {
+        link.status = thawed;
+        for (number, mut lane) in lanes(state, link.id) {
+            lane.proved_height = Height::ZERO;
+            lane.proved_size = 0;
+            lane.proved_received = 0;
+            put_lane(state, link.id, number, &lane);
+        }
+    }
+    put_link(state, link);
 }
 
 /// A lane.

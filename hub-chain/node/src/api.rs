@@ -5,6 +5,7 @@ use crate::{
     door::{Door, From as By},
     query::{self, Queries},
     read::page,
+    telemetry::follow,
 };
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -21,11 +22,12 @@ use tombolo_ledger::{Machine, block, validators};
 use tombolo_proto::{
     limits::TRANSACTION_WAIT_MAX,
     refusal_to_status,
-    view::{MessagesQuery, NodeStatus, read_id},
+    view::{MessagesQuery, NodeStatus, Receipt, read_id},
     wire::{self, ledger_server::Ledger},
 };
 use tombolo_types::{Class, Epoch, Height, LaneNumber, Refusal, ensure, id::TxId};
 use tonic::{Request, Response, Status};
+use tracing::{Instrument as _, field::Empty, info_span};
 
 /// Reads at a time; more wait for a while. Each takes a thread and a part of the disk.
 const READS_MAX: usize = 32;
@@ -139,6 +141,27 @@ impl<M: Machine> Api<M> {
         }
     }
 
+    /// How a transaction ended, waiting for its end for so long.
+    async fn receipt_of(&self, id: TxId, wait: Duration) -> Result<Option<Receipt>, Status> {
+        let deadline = Instant::now() + wait;
+        // Heard from here on, so that no block between the read and the wait is missed.
+        let mut finished = self.finished.subscribe();
+        loop {
+            let receipt = self.read(move |chain| Ok(chain.ended(id))).await?;
+            if receipt.is_some() || wait.is_zero() {
+                return Ok(receipt);
+            }
+            loop {
+                match timeout_at(deadline, finished.recv()).await {
+                    Ok(Ok(block)) if !block.contains(&id) => {}
+                    // It ended, or too many blocks were missed to know.
+                    Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => break,
+                    Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => return Ok(None),
+                }
+            }
+        }
+    }
+
     async fn submitted<T>(
         &self,
         caller: Option<SocketAddr>,
@@ -205,46 +228,28 @@ impl<M: Machine> Ledger for Api<M> {
         Ok(Response::new(wire::GenesisResponse { genesis: genesis.await? }))
     }
 
-    #[tracing::instrument(name = "node.transaction.submit", skip_all, fields(trace))]
     async fn submit(
         &self,
         request: Request<wire::SubmitRequest>,
     ) -> Result<Response<wire::SubmitResponse>, Status> {
-        crate::telemetry::follow(&request);
+        let span = follow(info_span!("node.transaction.submit", trace = Empty), &request);
         let caller = request.remote_addr();
         let answer = |id: TxId| wire::SubmitResponse { tx_id: id.0.to_vec() };
-        self.submitted(caller, request.into_inner().transaction, By::Client, answer).await
+        let transaction = request.into_inner().transaction;
+        self.submitted(caller, transaction, By::Client, answer).instrument(span).await
     }
 
-    #[tracing::instrument(name = "node.transaction.wait", skip_all, fields(trace))]
     async fn transaction(
         &self,
         request: Request<wire::TransactionRequest>,
     ) -> Result<Response<wire::TransactionResponse>, Status> {
-        crate::telemetry::follow(&request);
+        let span = follow(info_span!("node.transaction.wait", trace = Empty), &request);
         let request = request.into_inner();
         let wanted: TxId = id("the transaction id", &request.tx_id)?;
         let wait = Duration::from_millis(request.wait_ms.into()).min(TRANSACTION_WAIT_MAX);
-        let deadline = Instant::now() + wait;
-        // Heard from here on, so that no block between the read and the wait is missed.
-        let mut finished = self.finished.subscribe();
-        loop {
-            let receipt = self.read(move |chain| Ok(chain.ended(wanted))).await?;
-            if receipt.is_some() || wait.is_zero() {
-                let receipt = receipt.map(Into::into);
-                return Ok(Response::new(wire::TransactionResponse { receipt }));
-            }
-            loop {
-                match timeout_at(deadline, finished.recv()).await {
-                    Ok(Ok(block)) if !block.contains(&wanted) => {}
-                    // It ended, or too many blocks were missed to know.
-                    Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => break,
-                    Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => {
-                        return Ok(Response::new(wire::TransactionResponse { receipt: None }));
-                    }
-                }
-            }
-        }
+        let receipt = self.receipt_of(wanted, wait).instrument(span).await?;
+        let receipt = receipt.map(Into::into);
+        Ok(Response::new(wire::TransactionResponse { receipt }))
     }
 
     async fn nonces(
@@ -264,14 +269,13 @@ impl<M: Machine> Ledger for Api<M> {
         Ok(Response::new(links.into()))
     }
 
-    #[tracing::instrument(name = "node.lane.prove", skip_all, fields(trace))]
     async fn heads(
         &self,
         request: Request<wire::HeadsRequest>,
     ) -> Result<Response<wire::HeadsResponse>, Status> {
-        crate::telemetry::follow(&request);
+        let span = follow(info_span!("node.lane.prove", trace = Empty), &request);
         let link = id("the link", &request.into_inner().link)?;
-        let heads = self.read(move |chain| chain.heads(link)).await?;
+        let heads = self.read(move |chain| chain.heads(link)).instrument(span).await?;
         Ok(Response::new(heads.into()))
     }
 

@@ -1,6 +1,6 @@
 //! The ledger as the engine drives it.
 
-use crate::chain::Chain;
+use crate::{chain::Chain, telemetry};
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -9,17 +9,16 @@ use std::{
 use tombolo_crypto::digest;
 use tombolo_engine::{Admitted, Application, Committed, Fatal, Timing, Tip, Verdict};
 use tombolo_ledger::{
-    Call, Executed, Machine, Parameters,
+    Executed, Machine, Parameters,
     block::{self, InvalidBlock},
-    lanes, validators,
+    records, validators,
 };
 use tombolo_types::{
     Class, Height, Refusal, UnixMillis,
     header::{Genesis, ValidatorSet},
     id::{ChainId, TxId},
-    lane::{CONTROL_LANE, Delivery},
-    store::{StoreError, View},
-    transaction::{Block, DecidedBlock, HeadProof, SignedTransaction},
+    store::StoreError,
+    transaction::{Block, DecidedBlock, SignedTransaction},
 };
 
 /// Executed blocks that are kept until one of them is decided: one that is locked, the present
@@ -196,22 +195,22 @@ fn refusal_of(invalid: InvalidBlock) -> Refusal {
     Refusal::new(class, message)
 }
 
-/// Whether the state needs nothing of a delivery, as far as can be told without its proofs. Then
-/// every proposer would leave it out, and it would wait in vain until it expired.
-fn is_needless(view: &dyn View, delivery: &Delivery) -> bool {
-    let leaf = &delivery.leaf;
-    let link = lanes::link(view, leaf.link);
-    let lane = lanes::lane(view, leaf.link, leaf.lane);
-    let (Some(link), Some(lane)) = (link, lane) else { return false };
-    let end = delivery.first.0.saturating_add(delivery.messages.len() as u64);
-    let taken = lane.received.size();
-    if leaf.epoch != lane.peer_epoch || end > taken || leaf.received > lane.taken {
-        return false;
+impl<M: Machine> LedgerApplication<M> {
+    /// Leaves a span for every record from this position on, in the trace of its operation.
+    fn trace(&self, from: u64) {
+        for (position, salted) in records::range(self.chain.view(), from, usize::MAX) {
+            let record = &salted.record;
+            let span = tracing::info_span!(
+                "node.operation.record",
+                operation = record.operation,
+                class = Class::from_number(record.outcome).map_or("done", Class::code),
+                global_id = %record.global_id,
+                height = %record.height,
+                record = position,
+            );
+            telemetry::join(&span, record.global_id);
+        }
     }
-    let Ok(proof) = HeadProof::decode(&delivery.head_proof) else { return false };
-    let renews =
-        leaf.lane == CONTROL_LANE && taken >= leaf.size && proof.header.time > lane.current_at;
-    proof.header.height <= link.peer_height && !renews
 }
 
 impl<M: Machine> Application for LedgerApplication<M> {
@@ -279,9 +278,13 @@ impl<M: Machine> Application for LedgerApplication<M> {
         }
         let executed = self.follow(decided)?;
         let transactions: Vec<TxId> = executed.outcomes.iter().map(|outcome| outcome.id).collect();
+        let recorded = records::log(self.chain.view()).size();
         let started = Instant::now();
         self.chain.keep_block(executed, decided)?;
         let flush = started.elapsed();
+        if telemetry::is_collected() {
+            self.trace(recorded);
+        }
         self.held.clear();
         self.tip = Tip { height: header.height, block_id: id, time: header.time };
         self.timing = timing(&Parameters::of(self.chain.view()));
@@ -293,17 +296,6 @@ impl<M: Machine> Application for LedgerApplication<M> {
     fn admit(&mut self, transaction: &[u8]) -> Result<Admitted, Refusal> {
         let view = self.chain.view();
         let admitted = self.chain.ledger().admit(view, (self.clock)(), transaction);
-        let admitted = admitted.and_then(|admitted| match &admitted.call {
-            Call::Deliver(delivery) if is_needless(view, delivery) => Err(Refusal::new(
-                Class::Replay,
-                format!(
-                    "lane {} of link {} needs none of this delivery; ask what it has before \
-                     sending more",
-                    delivery.leaf.lane, delivery.leaf.link
-                ),
-            )),
-            _ => Ok(admitted),
-        });
         match admitted {
             Ok(admitted) => {
                 self.chain.waiting().add(admitted.id, &admitted.transaction);

@@ -124,6 +124,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the node logs.
+    #[must_use]
+    pub fn telemetry(&self) -> crate::telemetry::Settings<'_> {
+        crate::telemetry::Settings {
+            service: "tombolo-node",
+            instance: &self.moniker,
+            log: &self.log,
+            format: self.log_format,
+            otlp_endpoint: self.otlp_endpoint.as_deref(),
+        }
+    }
+
     /// The folder of the keystore.
     #[must_use]
     pub fn keystore(&self) -> PathBuf {

@@ -402,6 +402,7 @@ fn lane_view(number: LaneNumber, lane: &Lane) -> LaneView {
         size: lane.sent.size(),
         taken: lane.taken,
         freed: lane.freed,
+        current_at: lane.current_at,
         peer_epoch: lane.peer_epoch,
         received: lane.received.size(),
         bytes: lane.bytes,

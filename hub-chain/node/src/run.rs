@@ -154,6 +154,8 @@ pub async fn start<M: Machine>(
     let chain_id = chain.tip().map_or(ChainId::ZERO, |tip| tip.chain_id);
 
     let (tasks, front) = (TaskTracker::new(), CancellationToken::new());
+    // Where the start fails from here on, what has been spawned ends with it.
+    let spawned = front.clone().drop_guard();
     let pusher = Pusher::start(&config.push_to, Arc::clone(&metrics), &tasks, &front)?;
     let engine_config = EngineConfig {
         home: home::engine_folder(&config.home),
@@ -211,6 +213,7 @@ pub async fn start<M: Machine>(
         let served = server::serve_http(http, health, front.clone());
         parts.spawn(async move { ("metrics", served.await.map_err(|error| error.to_string())) });
     }
+    spawned.disarm();
     tracing::info!(%chain_id, grpc = %grpc_address, "node started");
     Ok(Node {
         chain_id,

@@ -1,15 +1,22 @@
 //! Logs to stderr, spans to a collector where one is configured, and the trace context that calls
 //! carry (W3C `traceparent` in gRPC metadata).
 
-use crate::config::{Config, LogFormat};
+use crate::config::LogFormat;
 use opentelemetry::{
     KeyValue,
     propagation::{Extractor, Injector, TextMapPropagator as _},
-    trace::{TraceContextExt as _, TracerProvider as _},
+    trace::{
+        SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+        TracerProvider as _,
+    },
 };
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+use tombolo_types::id::GlobalId;
 use tonic::{Request, metadata::MetadataMap};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -49,6 +56,24 @@ pub enum TelemetryError {
     Started(String),
 }
 
+/// What a process logs, and where its spans go.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'c> {
+    /// The service that spans name, e.g. `tombolo-node`.
+    pub service: &'static str,
+    /// Which of its processes.
+    pub instance: &'c str,
+    /// A filter of `tracing`.
+    pub log: &'c str,
+    /// How logs are written.
+    pub format: LogFormat,
+    /// Where spans are collected, where they are.
+    pub otlp_endpoint: Option<&'c str>,
+}
+
+/// Whether this process sends spans anywhere. Set once, before anything runs.
+static COLLECTED: AtomicBool = AtomicBool::new(false);
+
 /// Logging that has been started for the process.
 #[must_use = "spans that wait are lost unless `stop` is called"]
 pub struct Telemetry(Option<SdkTracerProvider>);
@@ -62,25 +87,24 @@ impl Telemetry {
     }
 }
 
-/// Starts logging for the process as a node's configuration says: to stderr, because results go
-/// to stdout. Must be called within an async runtime where a collector is configured.
+/// Starts logging for the process: to stderr, because results go to stdout. Must be called within an async runtime where a collector is configured.
 ///
 /// # Errors
 /// [`TelemetryError`].
-pub fn start(config: &Config) -> Result<Telemetry, TelemetryError> {
-    let text = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| config.log.clone());
+pub fn start(settings: Settings<'_>) -> Result<Telemetry, TelemetryError> {
+    let text = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| settings.log.to_owned());
     let filter = EnvFilter::try_new(&text)
         .map_err(|error| TelemetryError::Filter { filter: text, why: error.to_string() })?;
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.log_format {
+    let lines = match settings.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let provider = config
+    let provider = settings
         .otlp_endpoint
-        .as_deref()
-        .map(|endpoint| provider(endpoint, &config.moniker))
+        .map(|endpoint| provider(endpoint, settings.service, settings.instance))
         .transpose()?;
+    COLLECTED.store(provider.is_some(), Relaxed);
     let spans = provider
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("tombolo")));
@@ -93,7 +117,11 @@ pub fn start(config: &Config) -> Result<Telemetry, TelemetryError> {
     Ok(Telemetry(provider))
 }
 
-fn provider(endpoint: &str, moniker: &str) -> Result<SdkTracerProvider, TelemetryError> {
+fn provider(
+    endpoint: &str,
+    service: &'static str,
+    instance: &str,
+) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
@@ -104,10 +132,38 @@ fn provider(endpoint: &str, moniker: &str) -> Result<SdkTracerProvider, Telemetr
             why: error.to_string(),
         })?;
     let resource = Resource::builder()
-        .with_service_name("tombolo-node")
-        .with_attribute(KeyValue::new("service.instance.id", moniker.to_owned()))
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.instance.id", instance.to_owned()))
         .build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// Whether spans are collected at all; where not, none need be made.
+#[must_use]
+pub fn is_collected() -> bool {
+    COLLECTED.load(Relaxed)
+}
+
+/// Puts `span`, which nobody has entered yet, into the trace of an operation.
+///
+/// An operation passes over ledgers and relayers in messages that have no room for a trace context.
+/// Its global id is known everywhere, so the trace is named after it: all hops meet in one trace,
+/// whoever made their spans.
+pub fn join(span: &Span, operation: GlobalId) {
+    let mut trace = [0; 16];
+    let mut root = [0; 8];
+    for (to, from) in trace.iter_mut().chain(&mut root).zip(operation.0) {
+        *to = from;
+    }
+    let context = SpanContext::new(
+        TraceId::from_bytes(trace),
+        SpanId::from_bytes(root),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    // Fails only where no spans are collected; then there is nothing to join.
+    let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(context));
 }
 
 /// What a caller sends along.
@@ -123,17 +179,17 @@ impl Extractor for Metadata<'_> {
     }
 }
 
-/// Makes the caller's span the parent of the present one, and notes its trace, so that both ends'
-/// logs can be joined. A context that is none is passed over.
-pub(crate) fn follow<T>(request: &Request<T>) {
+/// Makes the caller's span the parent of `span`, which nobody has entered yet, and notes its trace
+/// there, so that both ends' logs can be joined. A context that is none is passed over.
+pub(crate) fn follow<T>(span: Span, request: &Request<T>) -> Span {
     let context = TraceContextPropagator::new().extract(&Metadata(request.metadata()));
     let trace = context.span().span_context().trace_id();
     if trace != opentelemetry::TraceId::INVALID {
-        let span = Span::current();
         span.record("trace", tracing::field::display(trace));
         // Fails only where no spans are collected; then there is nothing to join.
         let _ = span.set_parent(context);
     }
+    span
 }
 
 /// What is sent along.
@@ -177,8 +233,7 @@ mod tests {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         tracing::subscriber::with_default(Registry::default().with(layer), || {
             let span = tracing::info_span!("node.test", trace = tracing::field::Empty);
-            let _entered = span.enter();
-            follow(&call(parent));
+            let _entered = follow(span, &call(parent)).entered();
             trace_parent().map(|parent| parent[3..35].to_owned())
         })
     }

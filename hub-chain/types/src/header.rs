@@ -56,6 +56,11 @@ abi_struct! {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Signature(pub [u8; 65]);
 
+impl Signature {
+    /// Stands where nothing is signed: 65 zero bytes, which are a signature of nobody.
+    pub const NONE: Self = Self([0; 65]);
+}
+
 impl std::fmt::Debug for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "0x{}", hex::encode(self.0))

@@ -67,6 +67,11 @@ abi_struct! {
         pub keys: Vec<Address>,
         /// Its account on the receiving chain; zero where none is bound.
         pub account: Address,
+        /// The number of the identity's bindings when this one was signed; 0 without an account.
+        pub binding_nonce: u64,
+        /// The account key's signature over the binding, so that a gateway need not take the hub's
+        /// word for it; [`Signature::NONE`] without an account.
+        pub account_signature: Signature,
         /// The hub height from which this holds.
         pub since: Height,
     }
@@ -264,6 +269,25 @@ kinds! {
     Vote(Vote) = ANSWER_BIT | 2, 1, "vote";
     /// Answer.
     Done(Done) = ANSWER_BIT | 3, 1, "done";
+}
+
+impl Body {
+    /// The operation that this belongs to, where the body itself names it.
+    #[must_use]
+    pub fn global_id(&self) -> Option<GlobalId> {
+        match self {
+            Self::Share(share) => Some(share.global_id),
+            Self::Commit(decision) | Self::Abort(decision) => Some(GlobalId(decision.xid.0)),
+            Self::Vote(vote) => Some(GlobalId(vote.xid.0)),
+            Self::Done(done) => Some(GlobalId(done.xid.0)),
+            Self::Hello(_)
+            | Self::IdentityUpdate(_)
+            | Self::SchemaUpdate(_)
+            | Self::CouncilAct(_)
+            | Self::Prepare(_)
+            | Self::Refused(_) => None,
+        }
+    }
 }
 
 impl Message {

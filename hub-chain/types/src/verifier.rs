@@ -21,12 +21,12 @@ pub enum ClientStatus {
     Frozen,
 }
 
-/// A head that a verifier accepted.
+/// A head, or the anchor of a recovery, that a verifier accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedHead {
     /// The client as it stands afterwards; equal to what was given where it did not move.
     pub client: Vec<u8>,
-    /// The proving header's height.
+    /// The height of the proving header, or of the anchor.
     pub height: Height,
     /// Its block.
     pub block_id: BlockId,
@@ -133,6 +133,23 @@ pub trait Verifier: Send + Sync {
         now: UnixMillis,
         evidence: &[u8],
     ) -> Result<Vec<u8>, Refusal>;
+
+    /// Sets a new trusted header. Whoever calls it has the authority to, and has seen that there is
+    /// something to recover: an expired or frozen client, or a link frozen over a lane while its
+    /// client is well.
+    ///
+    /// Unless the client itself is frozen, what it accepted stays true: the anchor is not below
+    /// the newest accepted header, and at its height it is the same block.
+    ///
+    /// # Errors
+    /// `E_FORMAT` or `E_PROOF` as [`Self::start`]; `E_PROOF` for another chain, or for an anchor
+    /// that goes against what was accepted.
+    fn recover(
+        &self,
+        client: &[u8],
+        anchor: &[u8],
+        now: UnixMillis,
+    ) -> Result<VerifiedHead, Refusal>;
 
     /// How many signature checks `proof` would cost, read cheaply, for rate and block weight.
     fn weight(&self, proof: &[u8]) -> u64;

@@ -8,13 +8,13 @@
 use crate::{call::NewTrustedHeader, gateway};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeSet;
-use tombolo_crypto::{client, digest, keccak256::keccak256, secp256k1};
+use tombolo_crypto::{digest, keccak256::keccak256, secp256k1};
 use tombolo_ledger::{
     Cell, Context,
     lanes::{self, LinkStatus, Room},
 };
 use tombolo_types::{
-    Address, Hash, Refusal, UnixMillis, ensure,
+    Address, Hash, Height, Refusal, UnixMillis, ensure,
     header::Anchor,
     message::{Body, CouncilAct},
     refuse,
@@ -51,8 +51,9 @@ pub(crate) fn pending(view: &dyn View) -> Option<PendingAct> {
 ///
 /// # Errors
 /// `E_FORMAT`; `E_AUTH` for a signature that is none, or of nobody in the council; `E_QUORUM`;
-/// `E_STATE` where another act waits, the trust epoch is not the next, or the client is neither
-/// expired nor frozen; `E_PROOF` for an anchor that the client cannot start from.
+/// `E_STATE` where another act waits, the trust epoch is not the next, or neither the link is
+/// frozen nor its client expired or frozen; `E_PROOF` for an anchor that the client cannot be
+/// recovered at.
 pub(crate) fn announce(
     cx: &mut Context<'_, '_>,
     act: NewTrustedHeader,
@@ -87,14 +88,18 @@ pub(crate) fn announce(
     );
     let now = cx.block.time;
     let status = verifier.status(&link.client, now)?;
+    // A lane that contradicts itself freezes the link and leaves the client well.
     ensure!(
-        matches!(status, ClientStatus::Expired | ClientStatus::Frozen),
+        link.status == LinkStatus::Frozen
+            || matches!(status, ClientStatus::Expired | ClientStatus::Frozen),
         State,
-        "the client of hub {} is {status:?}; a council acts only once it is expired or frozen",
-        gateway.hub
+        "the link to hub {} is {:?} and its client is {status:?}; a council acts only once the \
+         link is frozen, or the client expired or frozen",
+        gateway.hub,
+        link.status
     );
     // The same check is made again once the delay is over; here it saves a council the wait.
-    client::recover(&link.client, &act.anchor, now)?;
+    verifier.recover(&link.client, &act.anchor, now)?;
     let holds_from = now.saturating_add(cx.parameters.council_delay_ms);
     let announcement = Body::CouncilAct(CouncilAct {
         act: NEW_TRUSTED_HEADER,
@@ -147,7 +152,7 @@ fn signers(
 
 /// Lets an act hold whose delay is over. One that the client cannot start from any more, because
 /// its anchor has grown too old, is dropped with a record of its refusal.
-pub(crate) fn take_effect(cx: &mut Context<'_, '_>) {
+pub(crate) fn take_effect(cx: &mut Context<'_, '_>, verifier: &dyn Verifier) {
     let Some(act) = pending(cx.state).filter(|act| act.holds_from <= cx.block.time) else {
         return;
     };
@@ -155,7 +160,7 @@ pub(crate) fn take_effect(cx: &mut Context<'_, '_>) {
     let mut record = cx.blank_record();
     record.operation = "council-act".into();
     record.evidence = keccak256(&act.anchor);
-    match renew(cx, &act) {
+    match renew(cx, &act, verifier) {
         Ok(height) => record.remark = format!("trusted header {height} holds"),
         Err(refusal) => {
             record.outcome = refusal.class as u8;
@@ -169,17 +174,16 @@ pub(crate) fn take_effect(cx: &mut Context<'_, '_>) {
     cx.append_record(record, act.salt);
 }
 
-fn renew(cx: &mut Context<'_, '_>, act: &PendingAct) -> Result<tombolo_types::Height, Refusal> {
+fn renew(
+    cx: &mut Context<'_, '_>,
+    act: &PendingAct,
+    verifier: &dyn Verifier,
+) -> Result<Height, Refusal> {
     let (_, mut link) = gateway::own(cx.state)?;
-    link.client = client::recover(&link.client, &act.anchor, cx.block.time)?;
-    let anchor = Anchor::decode(&act.anchor)?;
-    link.peer_height = anchor.height;
-    link.peer_id = anchor.block_id;
-    link.peer_time = anchor.time;
+    let anchor = verifier.recover(&link.client, &act.anchor, cx.block.time)?;
+    let height = anchor.height;
     link.trust_epoch = act.trust_epoch;
-    if link.status == LinkStatus::Frozen {
-        link.status = if link.greeted { LinkStatus::Open } else { LinkStatus::Proposed };
-    }
-    lanes::put_link(cx.state, &link);
-    Ok(anchor.height)
+    let thawed = if link.greeted { LinkStatus::Open } else { LinkStatus::Proposed };
+    lanes::recover_link(cx.state, &mut link, anchor, thawed);
+    Ok(height)
 }

@@ -1,14 +1,19 @@
 //! Identities as the hub says they stand, and the accounts bound to them.
 //!
+//! Keys and status are the hub's word. A binding is not: the account's own key has signed it, and
+//! that signature is checked here, so that a hub that colludes cannot bind what is not its own.
+//!
 //! The hub's word wins over genesis, too. Were a genesis key exempt, an operator's or relayer's
 //! key that is lost could never be revoked here. Only the account of a genesis identity stays
 //! where the hub binds none: it is the address of the identity's own first key, so the binding
 //! proves itself.
 
-use tombolo_crypto::digest;
+use crate::gateway;
+use tombolo_crypto::{digest, secp256k1};
 use tombolo_ledger::{Context, Principal, Table, principal::KEYS_MAX};
 use tombolo_types::{
-    Address, Height, Refusal, ensure,
+    Address, Class, Height, Refusal, ensure,
+    header::Signature,
     id::IdentityId,
     message::{IdentityUpdate, Status},
     refuse,
@@ -20,6 +25,9 @@ const ACCOUNTS: Table<Address, IdentityId> = Table::new(*b"iA");
 /// Every key that an identity has or had here, with the hub height from which it had it: items
 /// outlive keys. Req: Y4560-7.1.3-2
 const KEYS: Table<(IdentityId, Address), Height> = Table::new(*b"iK");
+
+/// The newest nonce of an identity's bindings here, so that a former binding does not come back.
+const NONCES: Table<IdentityId, u64> = Table::new(*b"iE");
 
 /// Binds an account that proves itself, at genesis.
 pub(crate) fn bind_at_genesis(cx: &mut Context<'_, '_>, key: Address) {
@@ -74,6 +82,7 @@ pub(crate) fn take_update(
         State,
         "identity {identity} was revoked, which is for ever; register a new one"
     );
+    check_binding(cx, update)?;
     let account = bind(cx, update, known.as_ref());
     for key in &update.keys {
         if !KEYS.has(cx.state, &(identity, *key)) {
@@ -96,6 +105,40 @@ pub(crate) fn take_update(
     }
     .put(cx.state);
     cx.record.remark = format!("{} from hub height {}", status.name(), update.since);
+    Ok(())
+}
+
+/// Refuses a binding that the account's key has not signed, or one older than the newest taken.
+///
+/// Req: Y4560-7.2.2-1. Attack: A47.
+fn check_binding(cx: &mut Context<'_, '_>, update: &IdentityUpdate) -> Result<(), Refusal> {
+    let IdentityUpdate { identity, account, binding_nonce: nonce, account_signature, .. } = update;
+    if account.is_zero() {
+        ensure!(
+            *nonce == 0 && *account_signature == Signature::NONE,
+            Format,
+            "identity {identity} has no account, yet binding nonce {nonce} or a signature of one"
+        );
+        return Ok(());
+    }
+    let (gateway, _) = gateway::own(cx.state)?;
+    let digest = digest::binding(gateway.hub, cx.block.chain_id, *account, *identity, *nonce);
+    secp256k1::verify(digest, account_signature, *account).map_err(|error| {
+        Refusal::new(
+            Class::Auth,
+            format!(
+                "the binding of account {account} to identity {identity} is not signed by the \
+                 account's key: {error}"
+            ),
+        )
+    })?;
+    let newest = NONCES.get(cx.state, identity).unwrap_or(0);
+    ensure!(
+        *nonce >= newest,
+        Replay,
+        "binding {nonce} of identity {identity} is older than {newest}, which was taken"
+    );
+    NONCES.put(cx.state, identity, nonce);
     Ok(())
 }
 

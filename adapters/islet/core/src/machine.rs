@@ -28,7 +28,7 @@ impl Machine for Islet {
     }
 
     fn begin_block(&self, cx: &mut Context<'_, '_>) {
-        council::take_effect(cx);
+        council::take_effect(cx, &LightClient);
         lock::forget(cx);
     }
 

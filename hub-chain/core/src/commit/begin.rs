@@ -9,7 +9,7 @@ use crate::{
 };
 use tombolo_crypto::digest::{self, Preimage};
 use tombolo_ledger::{
-    Context,
+    Context, Principal,
     lanes::{self, Room},
 };
 use tombolo_swap::two_phase::{Begin, Checked, Coordinator, Effect, Limits, check_begin};
@@ -27,6 +27,7 @@ use tombolo_types::{
 pub(crate) fn begin(hub: &Hub, cx: &mut Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
     cx.record.protocol = "2pc".into();
     let checked = check(cx, begin)?;
+    check_parties(cx, begin)?;
     let xid = checked.xid();
     cx.record.remark = format!("xid {xid}");
     let mut plan = Plan { beginner: begin.terms.beginner, ..Plan::default() };
@@ -80,6 +81,22 @@ fn check_beginner(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
         Auth,
         "the terms name the beginner {beginner}, the transaction is signed by {signer}"
     );
+    Ok(())
+}
+
+/// Everybody whose account is taken from is active. A commit that began a block earlier would be
+/// aborted for the same reason, and the participant may not have heard yet. Attack: A48.
+fn check_parties(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
+    for party in parties(cx, begin) {
+        if let Some(standing) = Principal::of(cx.state, party) {
+            ensure!(
+                standing.is_active(),
+                Ident,
+                "{party}, from whose account is taken, is {}; nothing begins that takes from it",
+                standing.status.name()
+            );
+        }
+    }
     Ok(())
 }
 

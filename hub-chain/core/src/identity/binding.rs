@@ -28,7 +28,18 @@ pub struct Binding {
 }
 
 const IDENTITY_OF: Table<(ChainId, Address), IdentityId> = Table::new(*b"hA");
-const ACCOUNT_ON: Table<(IdentityId, ChainId), Address> = Table::new(*b"hB");
+const ACCOUNT_ON: Table<(IdentityId, ChainId), BoundAccount> = Table::new(*b"hB");
+
+/// An account with what its key signed, which the account's chain checks for itself.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct BoundAccount {
+    /// The account.
+    pub(crate) account: Address,
+    /// The number of the identity's bindings when this one was signed.
+    pub(crate) nonce: u64,
+    /// By the account's key.
+    pub(crate) account_signature: Signature,
+}
 
 /// The identity to which an account is bound.
 pub fn identity_of_account(
@@ -41,6 +52,11 @@ pub fn identity_of_account(
 
 /// The account of an identity on a chain.
 pub fn account_on(view: &dyn View, id: IdentityId, chain: ChainId) -> Option<Address> {
+    bound_on(view, id, chain).map(|bound| bound.account)
+}
+
+/// The account of an identity on a chain, with its proof.
+pub(crate) fn bound_on(view: &dyn View, id: IdentityId, chain: ChainId) -> Option<BoundAccount> {
     ACCOUNT_ON.get(view, &(id, chain))
 }
 
@@ -49,7 +65,7 @@ pub fn accounts(view: &dyn View, id: IdentityId, limit: usize) -> Vec<(ChainId, 
     ACCOUNT_ON
         .under(view, &id, limit)
         .into_iter()
-        .map(|((_, chain), account)| (chain, account))
+        .map(|((_, chain), bound)| (chain, bound.account))
         .collect()
 }
 
@@ -58,7 +74,8 @@ pub(crate) fn bind(cx: &mut Context<'_, '_>, binding: &Binding) -> Result<(), Re
     let Binding { chain, account, identity_signature, account_signature } = binding;
     let standing = known(cx.state, cx.signer_id())?;
     let id = standing.identity;
-    let digest = digest(cx, &standing, *chain, *account);
+    let nonce = nonce(cx.state, id);
+    let digest = digest::binding(cx.block.chain_id, *chain, *account, id, nonce);
     let key = secp256k1::recover(digest, identity_signature)?;
     ensure!(
         standing.keys.contains(&key),
@@ -66,7 +83,7 @@ pub(crate) fn bind(cx: &mut Context<'_, '_>, binding: &Binding) -> Result<(), Re
         "the binding is signed by {key}, which is none of the present keys of {id}"
     );
     check_account_key(digest, account_signature, *account)?;
-    if let Some(present) = ACCOUNT_ON.get(cx.state, &(id, *chain)) {
+    if let Some(present) = account_on(cx.state, id, *chain) {
         ensure!(present != *account, Replay, "account {account} is bound to {id} already");
         refuse!(
             Quorum,
@@ -74,7 +91,8 @@ pub(crate) fn bind(cx: &mut Context<'_, '_>, binding: &Binding) -> Result<(), Re
         );
     }
     check_free(cx, *chain, *account)?;
-    enter_account(cx, standing, *chain, *account, &[])
+    let bound = BoundAccount { account: *account, nonce, account_signature: *account_signature };
+    enter_account(cx, standing, *chain, &bound, &[])
 }
 
 /// Binds another account to an identity that has lost its own. Req: D35-8.1-2
@@ -87,18 +105,20 @@ pub(crate) fn rebind(
     approvers: &[IdentityId],
 ) -> Result<(), Refusal> {
     let standing = known(cx.state, id)?;
-    check_account_key(digest(cx, &standing, chain, account), account_signature, account)?;
+    let nonce = nonce(cx.state, id);
+    let digest = digest::binding(cx.block.chain_id, chain, account, id, nonce);
+    check_account_key(digest, account_signature, account)?;
     check_free(cx, chain, account)?;
-    if let Some(before) = ACCOUNT_ON.get(cx.state, &(id, chain)) {
+    if let Some(before) = account_on(cx.state, id, chain) {
         IDENTITY_OF.delete(cx.state, &(chain, before));
     }
-    enter_account(cx, standing, chain, account, approvers)
+    let bound = BoundAccount { account, nonce, account_signature: *account_signature };
+    enter_account(cx, standing, chain, &bound, approvers)
 }
 
-fn digest(cx: &Context<'_, '_>, standing: &Principal, chain: ChainId, account: Address) -> Hash {
-    let id = standing.identity;
-    let nonce = PROFILES.get(cx.state, &id).map_or(0, |profile| profile.bindings);
-    digest::binding(cx.block.chain_id, chain, account, id, nonce)
+/// The nonce of the identity's next binding.
+fn nonce(view: &dyn View, id: IdentityId) -> u64 {
+    PROFILES.get(view, &id).map_or(0, |profile| profile.bindings)
 }
 
 fn check_account_key(digest: Hash, signature: &Signature, account: Address) -> Result<(), Refusal> {
@@ -126,16 +146,16 @@ fn enter_account(
     cx: &mut Context<'_, '_>,
     standing: Principal,
     chain: ChainId,
-    account: Address,
+    bound: &BoundAccount,
     approvers: &[IdentityId],
 ) -> Result<(), Refusal> {
-    let id = standing.identity;
+    let (id, account) = (standing.identity, bound.account);
     if let Some(mut profile) = PROFILES.get(cx.state, &id) {
         profile.bindings = profile.bindings.saturating_add(1);
         PROFILES.put(cx.state, &id, &profile);
     }
     IDENTITY_OF.put(cx.state, &(chain, account), &id);
-    ACCOUNT_ON.put(cx.state, &(id, chain), &account);
+    ACCOUNT_ON.put(cx.state, &(id, chain), bound);
     cx.record.destination_chain = chain;
     let what = if approvers.is_empty() { What::AccountBound } else { What::AccountRebound };
     enter(cx, what, standing, approvers, Some((chain, account)))

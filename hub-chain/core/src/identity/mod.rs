@@ -10,7 +10,7 @@ mod binding;
 mod change;
 
 pub use binding::{Binding, account_on, accounts, identity_of_account};
-pub(crate) use binding::{bind, rebind};
+pub(crate) use binding::{bind, bound_on, rebind};
 pub use change::rotation_digest;
 pub(crate) use change::{register, replace_keys, rotate_key, set_status, transfer};
 

@@ -12,6 +12,7 @@ use tombolo_ledger::{
 };
 use tombolo_types::{
     Address, Hash, Height, UnixMillis,
+    header::Signature,
     id::{IdentityId, LinkId, SchemaId},
     lane::CONTROL_LANE,
     message::{Body, IdentityUpdate, SchemaUpdate},
@@ -120,13 +121,19 @@ fn update_of(cx: &Context<'_, '_>, link: &Link, id: IdentityId) -> Option<Identi
     let standing = Principal::of(cx.state, id)?;
     let since =
         identity::resolve(cx.state, id, cx.block.height).map_or(Height::ZERO, |entry| entry.since);
+    let (account, binding_nonce, account_signature) = identity::bound_on(cx.state, id, link.chain)
+        .map_or((Address::ZERO, 0, Signature::NONE), |bound| {
+            (bound.account, bound.nonce, bound.account_signature)
+        });
     Some(IdentityUpdate {
         identity: id,
         roles: standing.roles,
         status: standing.status.number(),
         owner: standing.owner,
         keys: standing.keys,
-        account: identity::account_on(cx.state, id, link.chain).unwrap_or(Address::ZERO),
+        account,
+        binding_nonce,
+        account_signature,
         since,
     })
 }

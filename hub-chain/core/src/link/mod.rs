@@ -368,28 +368,9 @@ pub(crate) fn recover(
         status_name(link.status)
     );
     ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed");
-    let trusting_ms = cx.parameters.trusting_period_ms;
-    let client = verifier.start(anchor, trusting_ms, cx.block.time)?;
-    let (chain, height, block_id) = verifier.position(&client)?;
-    ensure!(
-        chain == link.chain,
-        Proof,
-        "the anchor is of chain {chain}, link {id} leads to chain {}",
-        link.chain
-    );
-    ensure!(
-        is_frozen || status == ClientStatus::Frozen || height >= link.peer_height,
-        Proof,
-        "the anchor's height {height} is below {}, which was accepted before the expiry",
-        link.peer_height
-    );
-    link.client = client;
-    link.peer_height = height;
-    link.peer_id = block_id;
-    if is_frozen {
-        link.status = if registration.opened { LinkStatus::Open } else { LinkStatus::Proposed };
-    }
-    lanes::put_link(cx.state, &link);
+    let anchor = verifier.recover(&link.client, anchor, cx.block.time)?;
+    let thawed = if registration.opened { LinkStatus::Open } else { LinkStatus::Proposed };
+    lanes::recover_link(cx.state, &mut link, anchor, thawed);
     Ok(())
 }
 

@@ -117,6 +117,8 @@ fn a12_no_lane_message_reaches_governance() {
         owner: IdentityId::ZERO,
         keys: vec![key(66).address()],
         account: key(66).address(),
+        binding_nonce: 0,
+        account_signature: key(66).sign(Hash::ZERO),
         since: tombolo_types::Height(1),
     };
     let definition = world::schema("evil");

@@ -5,7 +5,7 @@ use crate::{
     world::{self, World, class, device},
 };
 use proptest::prelude::*;
-use tombolo_crypto::digest;
+use tombolo_crypto::{digest, secp256k1};
 use tombolo_hub::{
     Hub, HubCall,
     govern::{Act, NewIdentity},
@@ -15,6 +15,7 @@ use tombolo_hub::{
 use tombolo_ledger::Call;
 use tombolo_types::{
     Address, Class, Height,
+    header::Signature,
     id::{ChainId, IdentityId},
     lane::CONTROL_LANE,
     message::{Body, IdentityUpdate, Role, Status},
@@ -212,6 +213,36 @@ fn another_account_takes_a_quorum() {
     world.hub.block(vec![]);
     let told = newest_update(&world.hub, world.a.link(), identity(3)).unwrap();
     assert_eq!(told.account, fresh);
+}
+
+/// The chain need not take the hub's word: every update brings what the account's key signed.
+///
+/// Req: Y4560-7.2.2-1
+#[test]
+fn a47_a_binding_travels_with_the_signature_of_the_account() {
+    let mut world = World::new();
+    let (hub, chain, id) = (world.hub.id, world.a.id, identity(3));
+    let (first, second) = (key(90).address(), key(91).address());
+    let told = |world: &mut World| {
+        world.hub.block(vec![]);
+        newest_update(&world.hub, world.a.link(), id).unwrap()
+    };
+    world.hub.run(3, binding(hub, chain, first, 3, 0, (3, 90))).unwrap();
+    let update = told(&mut world);
+    let digest = digest::binding(hub, chain, first, id, 0);
+    assert_eq!((update.account, update.binding_nonce), (first, 0));
+    assert_eq!(secp256k1::verify(digest, &update.account_signature, first), Ok(()));
+    let digest = digest::binding(hub, chain, second, id, 1);
+    let account_signature = key(91).sign(digest);
+    let rebind = Act::Rebind { identity: id, chain, account: second, account_signature };
+    world.hub.enact(rebind).unwrap();
+    let update = told(&mut world);
+    assert_eq!((update.account, update.binding_nonce), (second, 1));
+    assert_eq!(secp256k1::verify(digest, &update.account_signature, second), Ok(()));
+    // Where no account is bound, nothing is signed.
+    let unbound = newest_update(&world.hub, world.a.link(), identity(world::DEVICE)).unwrap();
+    assert_eq!((unbound.account, unbound.binding_nonce), (Address::ZERO, 0));
+    assert_eq!(unbound.account_signature, Signature::NONE);
 }
 
 fn newest_update(

@@ -1,7 +1,7 @@
 //! Links over whole blocks: order of opening, Hello, pause, recovery, announcements.
 
 use crate::{
-    harness::{Chain, Peer, bodies, deliver, identity},
+    harness::{Chain, Peer, START, bodies, deliver, identity},
     world::{self, World, class, new_link},
 };
 use tombolo_hub::{
@@ -9,8 +9,9 @@ use tombolo_hub::{
     govern::{Act, NewLink},
     query,
 };
+use tombolo_ledger::Call;
 use tombolo_types::{
-    Class, Hash,
+    Class, Hash, Height, UnixMillis,
     header::Anchor,
     id::{BlockId, LinkId},
     lane::{CONTROL_LANE, DATA_LANE},
@@ -218,4 +219,47 @@ fn a_client_is_recovered_after_expiry_only() {
     world.hub.enact(recover(a, &of_a)).unwrap();
     deliver(&mut world.a, &mut world.hub, a, DATA_LANE).unwrap();
     assert_eq!(query::link(&world.hub.store, b).unwrap().status, "open");
+}
+
+/// An expired client goes on above what it accepted; one that saw a contradiction may go below.
+#[test]
+fn a29_a_recovery_keeps_what_was_accepted_unless_the_client_is_frozen() {
+    let mut world = World::new();
+    let (a, _) = world.links();
+    let recover = |anchor: &Anchor| Act::RecoverClient { link: a, anchor: anchor.encode() };
+    let before = query::link(&world.hub.store, a).unwrap().link;
+    let gone = 1_209_600_000;
+    world.hub.block_after(gone, vec![]);
+    world.a.block_after(gone, vec![]);
+    let good = world.a.anchor();
+    let lower = Height(before.peer_height.0 - 1);
+    for (what, anchor, words) in [
+        ("lower", Anchor { height: lower, ..good.clone() }, "is below"),
+        ("another block", Anchor { height: before.peer_height, ..good.clone() }, "was accepted"),
+        ("not later", Anchor { time: UnixMillis(START), ..good.clone() }, "is not after"),
+    ] {
+        let refusal = world.hub.enact(recover(&anchor)).unwrap_err();
+        assert_eq!(refusal.class, Class::Proof, "{what}");
+        assert!(refusal.message.contains(words), "{what}: {refusal}");
+    }
+    world.hub.enact(recover(&good)).unwrap();
+    let after = query::link(&world.hub.store, a).unwrap().link;
+    assert_eq!(
+        (after.peer_height, after.peer_id, after.peer_time),
+        (good.height, good.block_id, good.time)
+    );
+
+    // The client follows the chain further, and sees it contradict itself there.
+    let earlier = world.a.anchor();
+    world.a.send(DATA_LANE, &Body::Share(world.share(world.reading("higher"))));
+    deliver(&mut world.a, &mut world.hub, a, DATA_LANE).unwrap();
+    let evidence = world.a.equivocation();
+    let shown = world.hub.sign(5, Call::Misbehaviour { link: a, evidence });
+    world.hub.one(shown).unwrap();
+    assert_eq!(query::link(&world.hub.store, a).unwrap().status, "frozen");
+    world.hub.enact(recover(&earlier)).unwrap();
+    let thawed = query::link(&world.hub.store, a).unwrap();
+    assert_eq!((thawed.status, thawed.link.peer_height), ("open", earlier.height));
+    world.a.send(DATA_LANE, &Body::Share(world.share(world.reading("later"))));
+    deliver(&mut world.a, &mut world.hub, a, DATA_LANE).unwrap();
 }

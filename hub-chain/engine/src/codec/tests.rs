@@ -1,6 +1,12 @@
 //! Tests of the codec: it is total, and it has one spelling for each value.
 
-use super::*;
+use super::{sync::WireBlock, *};
+use arc_malachitebft_app_channel::app::types::{
+    PeerId,
+    core::{ExtendedCommitCertificate, ExtendedCommitSignature},
+    sync::RawDecidedValue,
+};
+use arc_malachitebft_sync::{ValueRequest, ValueResponse};
 use proptest::prelude::*;
 
 fn hash() -> impl Strategy<Value = BlockId> {

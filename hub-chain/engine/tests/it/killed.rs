@@ -1,7 +1,7 @@
 //! A real process, a real disk, and `kill -9`.
 
 use crate::{
-    network::Node,
+    network::{Node, PATIENCE},
     toy::{Toy, ToyTransaction},
 };
 use std::{
@@ -17,8 +17,6 @@ use tombolo_types::Height;
 
 /// Names the home to the child.
 const HOME: &str = "TOMBOLO_ENGINE_TEST_HOME";
-/// How long a child may take to come up and commit.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn open(home: &Path) -> Arc<Sled> {
     Arc::new(Sled::open(home.join("store"), 16 << 20, 1).unwrap())

@@ -17,7 +17,7 @@ use tombolo_store::Memory;
 use tombolo_types::{Height, store::Store, transaction::Block};
 
 /// Nothing here takes longer, also on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 pub(crate) fn home() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -288,12 +288,12 @@ fn a13_killed_validators_come_back_and_never_sign_twice() {
     network.agree(&nodes, height.0);
 }
 
-/// Req: D35-7.1.1-0, D35-7.1-4. With two of four gone the chain halts, does not fork, and does
+/// Req: D35-7.1.1-0, D35-7.1.1-0. With two of four gone the chain halts, does not fork, and does
 /// not end the nodes that wait; with one back it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_four_gone_halt_the_chain_and_it_resumes() {
     let network = Network::new("halt", 4, &[1, 2, 3, 4]);
-    let impatient = |toy: &mut Toy| toy.timing.no_height_limit = Duration::from_secs(3);
+    let impatient = |toy: &mut Toy| toy.timing.no_height_limit = Duration::from_secs(10);
     let mut nodes = Vec::new();
     for n in 1..=4 {
         nodes.push(network.start_with(n, impatient).await);
@@ -307,7 +307,7 @@ async fn two_of_four_gone_halt_the_chain_and_it_resumes() {
     nodes[2].handle.shutdown().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let halted = nodes[0].handle.tip().borrow().height;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(nodes[0].handle.tip().borrow().height, halted);
     nodes[2] = network.start_with(3, impatient).await;
     for node in &nodes[..3] {

@@ -5,15 +5,18 @@ use crate::{
     world::{World, call_of, delivery, relayer},
 };
 use proptest::prelude::*;
+use tombolo_crypto::client::LightClient;
 use tombolo_ledger::{
-    Call,
+    Call, State,
     lanes::{self, LinkStatus},
 };
 use tombolo_types::{
-    Class, Hash, UnixMillis,
+    Class, Hash, Refusal, UnixMillis,
+    header::Anchor,
     id::LinkId,
     lane::{DATA_LANE, Direction, Message},
     message::{Body, Decision, Hello, Refused},
+    verifier::Verifier as _,
 };
 
 fn encoded(body: &Body) -> Vec<u8> {
@@ -224,6 +227,67 @@ fn nothing_is_taken_under_a_trust_epoch_that_is_not_approved() {
     world.chain.call(ToyCall::PutLink(Box::new(approved))).unwrap();
     world.bring_to_chain().unwrap();
     assert_eq!(world.chain.lane(world.link).received.size(), 1);
+}
+
+/// Recovers the chain's client of the hub at an anchor, as a quorum or a council would.
+fn recover(world: &mut World, anchor: &Anchor) -> Result<(), Refusal> {
+    let mut link = world.chain.link(world.link);
+    let now = world.chain.time;
+    let anchor = LightClient.recover(&link.client, &anchor.encode(), now)?;
+    let mut state = State::new(&world.chain.state);
+    lanes::recover_link(&mut state, &mut link, anchor, LinkStatus::Open);
+    let writes = state.into_writes();
+    world.chain.state.apply(&writes);
+    Ok(())
+}
+
+/// A false hub proved a lane, and the true one contradicts it: by a smaller log above, or by
+/// another header at the same height. Once recovered at a true header, the link takes the true
+/// lane and does not freeze again: not for a smaller log above the false head, nor for a larger
+/// one below it.
+#[test]
+fn a29_a_thawed_link_takes_the_true_lane_after_a_false_head() {
+    for client_frozen in [false, true] {
+        let mut world = World::new();
+        world.send(TAKE, 5);
+        // An acknowledgement, so that a head without messages raises something.
+        world.chain.append(world.link, TAKE, 1);
+        world.bring_to_hub().unwrap();
+        let mut lying = world.hub.clone();
+        if !client_frozen {
+            lying.append(world.link, TAKE, 4);
+        }
+        lying.block(Vec::new());
+        lying.block(Vec::new());
+        let false_head = delivery(&lying, world.link, 5, 0);
+        world.chain.run(&relayer(), call_of(false_head)).unwrap();
+        let proved_size = if client_frozen { 5 } else { 9 };
+        assert_eq!(world.chain.lane(world.link).proved_size, proved_size);
+
+        world.hub.append(world.link, TAKE, 2);
+        let below = world.hub.clone();
+        let height = world.chain.link(world.link).peer_height;
+        let until = if client_frozen { height } else { height.next() };
+        while world.hub.anchor().height < until {
+            world.hub.block(Vec::new());
+        }
+        world.bring_to_chain().unwrap();
+        assert_eq!(world.chain.link(world.link).status, LinkStatus::Frozen);
+        assert_eq!(world.chain.lane(world.link).received.size(), 5);
+
+        let lower = recover(&mut world, &below.anchor());
+        if client_frozen {
+            assert_eq!(lower, Ok(()));
+            world.hub = below;
+        } else {
+            assert_eq!(lower.unwrap_err().class, Class::Proof);
+            let anchor = world.hub.anchor();
+            recover(&mut world, &anchor).unwrap();
+        }
+        world.bring_to_chain().unwrap();
+        assert_eq!(world.chain.link(world.link).status, LinkStatus::Open, "{client_frozen}");
+        assert_eq!(world.chain.lane(world.link).received.size(), 7);
+    }
 }
 
 /// A link that names a verifier which this ledger has not takes nothing, and no link opens twice.

@@ -8,8 +8,8 @@ use crate::{
     harness::{Chain, Founding, Memory, identity},
     toy::ToyHub,
     world::{
-        ASSET, FUNDS, device, machine, move_in, move_out, neighbour, owner, pay, person, reading,
-        schema, submit,
+        ASSET, FUNDS, bound, device, machine, move_in, move_out, neighbour, owner, pay, person,
+        reading, schema, submit,
     },
 };
 use proptest::prelude::*;
@@ -96,6 +96,7 @@ impl Bare {
             person(&neighbour(), neighbour().address()),
             machine(&device(), &owner()),
         ] {
+            let update = bound(self.hub, self.chain, update);
             self.take(Body::IdentityUpdate(update)).unwrap();
         }
         let (schema, definition) = schema();

@@ -255,6 +255,11 @@ impl<M: Machine> Chain<M> {
         Snapshot { state: self.state.clone(), header, certificate }
     }
 
+    /// The newest header with its certificate.
+    pub(crate) fn newest(&self) -> (Header, Certificate) {
+        self.newest.clone().unwrap()
+    }
+
     /// Another header at the newest height, certified as well: a contradiction.
     pub(crate) fn forked(&self) -> (Header, Certificate, Header, Certificate) {
         let (header, certificate) = self.newest.clone().unwrap();

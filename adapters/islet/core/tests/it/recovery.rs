@@ -1,27 +1,31 @@
 //! Expiry and freeze of the gateway's client, and the recovery council.
 
 use crate::{
-    harness::{Chain, Founding, key, rest},
-    toy::{ToyHub, inbox},
+    harness::{Chain, Founding, delivery, key, rest},
+    toy::{ToyCall, ToyHub, inbox},
     world::{
-        ELSEWHERE, FUNDS, World, council, data_id, device, move_out, neighbour, owner, pay,
-        reading, relayer, submit,
+        ELSEWHERE, FUNDS, World, council, data_id, device, hub_key, move_out, neighbour, owner,
+        pay, reading, relayer, submit,
     },
 };
-use tombolo_crypto::{digest, keccak256::keccak256, secp256k1::SecretKey};
+use tombolo_crypto::{client::LightClient, digest, keccak256::keccak256, secp256k1::SecretKey};
 use tombolo_islet_core::{
     IsletCall, NEW_TRUSTED_HEADER, NewTrustedHeader, ShareOrder, Standing, item, link_to_hub,
     pending_act,
 };
-use tombolo_ledger::{Call, lanes::LinkStatus};
+use tombolo_ledger::{
+    Call,
+    lanes::{self, Lane, LinkStatus},
+};
 use tombolo_types::{
-    Class, UnixMillis,
+    Class, Hash, UnixMillis,
     action::Action,
     header::{Anchor, Signature},
     id::{ChainId, DataId, Xid},
     lane::{CONTROL_LANE, DATA_LANE},
     message::{Body, DataClass, Decision},
-    transaction::Misbehaviour,
+    transaction::{ClientUpdate, Misbehaviour},
+    verifier::{ClientStatus, Verifier as _},
 };
 
 /// A minute of trust, ten seconds of delay.
@@ -140,6 +144,58 @@ fn a29_an_expired_client_is_restored_by_the_council_with_funds_intact() {
     world.hub.call(&crate::world::hub_key(), approve).unwrap();
     world.hub.run(&relayer(), bring).unwrap();
     assert!(matches!(world.answers().pop(), Some(Body::Done(_))));
+}
+
+/// A lane that contradicts itself freezes the link and leaves the light client well. The council
+/// may thaw it, and the next true head does not freeze it again.
+#[test]
+fn a29_a_link_frozen_over_a_lane_is_recovered_while_its_client_is_well() {
+    let (mut world, id, xid) = locked();
+    let below = world.hub.anchor();
+    let honest = lanes::lane(&world.hub.state, world.link, DATA_LANE).unwrap();
+    let forge = |world: &mut World, lane: &Lane| {
+        let forged = Box::new(lane.clone());
+        let call = ToyCall::Forge { link: world.link, lane: DATA_LANE, forged };
+        world.hub.time = world.hub.time.max(world.islet.time);
+        world.hub.call(&hub_key(), call).unwrap();
+    };
+    // A false head with a larger log is believed; the true one after it contradicts it.
+    let mut larger = honest.clone();
+    (0..3).for_each(|_| larger.sent.append(Hash([1; 32])));
+    let received = lanes::lane(&world.islet.state, world.link, DATA_LANE).unwrap().received.size();
+    for (lane, status) in [(&larger, LinkStatus::Open), (&honest, LinkStatus::Frozen)] {
+        forge(&mut world, lane);
+        let head = delivery(&world.hub, world.link, DATA_LANE, received, 0);
+        world.islet.time = world.islet.time.max(world.hub.time);
+        world.islet.run(&relayer(), Call::Deliver(Box::new(head))).unwrap();
+        assert_eq!(link_to_hub(&world.islet.state).unwrap().status, status);
+    }
+    let client = link_to_hub(&world.islet.state).unwrap().client;
+    assert_eq!(LightClient.status(&client, world.islet.time), Ok(ClientStatus::Active));
+    // What the client accepted stays true.
+    let low = act_over(world.islet.id, &below, 1, &council()[..2]);
+    let refusal = world.call(&relayer(), IsletCall::NewTrustedHeader(low)).unwrap_err();
+    assert_eq!(refusal.class, Class::Proof, "{refusal}");
+
+    world.say(DATA_LANE, &Body::Commit(Decision { xid }));
+    let call = act(&world, 1, &council()[..2]);
+    world.call(&relayer(), call).unwrap();
+    // Nobody outruns the act while it waits.
+    world.hub.block(Vec::new());
+    let (header, certificate) = world.hub.newest();
+    let next_validators = world.hub.genesis.validators.clone();
+    let update = ClientUpdate { header, certificate, next_validators }.encode();
+    let call = Call::UpdateClient { link: world.link, update };
+    assert_eq!(world.islet.run(&relayer(), call).unwrap_err().class, Class::State);
+    world.islet.wait(10_000);
+    assert_eq!(link_to_hub(&world.islet.state).unwrap().status, LinkStatus::Open);
+    assert_locked(&world, id, xid);
+    world.hub.time = world.islet.time;
+    world.hub.block(Vec::new());
+    world.relay_in(DATA_LANE).unwrap();
+    assert_eq!(link_to_hub(&world.islet.state).unwrap().status, LinkStatus::Open);
+    let moved = Standing::Moved { to: ELSEWHERE, xid };
+    assert_eq!(item(&world.islet.state, id).unwrap().standing, moved);
 }
 
 /// A frozen link takes nothing and releases nothing; the council may thaw it.

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::client::LightClient;
 use tombolo_ledger::{
     Arrival, Context, Machine, Table,
-    lanes::{self, Link, Room},
+    lanes::{self, Lane, Link, Room},
 };
 use tombolo_types::{
     Hash, LaneNumber, Refusal, UnixMillis, header::Genesis, id::LinkId, lane::Direction,
@@ -20,7 +20,13 @@ pub(crate) enum ToyCall {
     Append { link: LinkId, lane: LaneNumber, kind: u16, body: Vec<u8>, not_after: UnixMillis },
     /// Approves the other side's trust epoch.
     Approve { link: LinkId, trust_epoch: u32 },
+    /// What only a hostile hub does: any lane.
+    Forge { link: LinkId, lane: LaneNumber, forged: Box<Lane> },
 }
+
+/// The kit's own tables of lanes, which a hostile hub writes past the kit.
+const LANES: Table<(LinkId, LaneNumber), Lane> = Table::new(*b"kN");
+const CHANGED: Table<(LinkId, LaneNumber), ()> = Table::new(*b"kC");
 
 /// What came, by lane and number.
 const INBOX: Table<(LinkId, LaneNumber, u64), (u16, Vec<u8>)> = Table::new(*b"tI");
@@ -75,6 +81,11 @@ impl Machine for ToyHub {
                 let mut link = lanes::link(cx.state, link).unwrap();
                 link.peer_trust_epoch = trust_epoch;
                 lanes::put_link(cx.state, &link);
+                Ok(())
+            }
+            ToyCall::Forge { link, lane, forged } => {
+                LANES.put(cx.state, &(link, lane), &forged);
+                CHANGED.put(cx.state, &(link, lane), &());
                 Ok(())
             }
         }

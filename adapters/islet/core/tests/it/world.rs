@@ -4,6 +4,7 @@ use crate::{
     harness::{BEGIN, Chain, Founding, identity, key, relay, rest},
     toy::{ToyCall, ToyHub, inbox},
 };
+use std::sync::LazyLock;
 use tombolo_crypto::{client::LightClient, digest, secp256k1::SecretKey};
 use tombolo_islet_core::{IDENTIFICATION_METHOD, Islet, IsletCall, MODE, code_hash, hub_link_id};
 use tombolo_ledger::{
@@ -287,6 +288,7 @@ impl World {
             machine(&device(), &owner()),
             machine(&neighbours_device(), &neighbour()),
         ] {
+            let update = bound(world.hub.id, world.islet.id, update);
             world.say(CONTROL_LANE, &Body::IdentityUpdate(update));
         }
         let (schema, definition) = schema();
@@ -388,6 +390,12 @@ impl World {
 
     /// Lets the hub say how an identity stands now, and the islet hear it.
     pub(crate) fn update(&mut self, update: IdentityUpdate) {
+        let update = bound(self.hub.id, self.islet.id, update);
+        self.say_update(update);
+    }
+
+    /// The same with the proof of its account as it is.
+    pub(crate) fn say_update(&mut self, update: IdentityUpdate) {
         self.say(CONTROL_LANE, &Body::IdentityUpdate(update));
         self.relay_in(CONTROL_LANE).unwrap();
     }
@@ -409,8 +417,22 @@ pub(crate) fn person(key: &SecretKey, account: Address) -> IdentityUpdate {
         owner: IdentityId::ZERO,
         keys: vec![key.address()],
         account,
+        binding_nonce: 0,
+        account_signature: Signature::NONE,
         since: Height(1),
     }
+}
+
+/// The update with its account's own signature over the binding; every account here is that of a
+/// numbered key.
+pub(crate) fn bound(hub: ChainId, islet: ChainId, update: IdentityUpdate) -> IdentityUpdate {
+    static KEYS: LazyLock<Vec<(Address, SecretKey)>> =
+        LazyLock::new(|| (1..100).map(key).map(|key| (key.address(), key)).collect());
+    let holder = KEYS.iter().find(|(account, _)| *account == update.account);
+    let IdentityUpdate { account, identity, binding_nonce, .. } = update;
+    let digest = digest::binding(hub, islet, account, identity, binding_nonce);
+    let account_signature = holder.map_or(Signature::NONE, |(_, key)| key.sign(digest));
+    IdentityUpdate { account_signature, ..update }
 }
 
 /// A device of an owner.

@@ -58,10 +58,9 @@ fn anchor_at(height: u64, set: ValidatorSet) -> Anchor {
 fn a29_recovery_after_expiry_goes_on_above_what_was_accepted() {
     let client = at_20();
     let class = |anchor: &Anchor, at: u64| {
-        recover(&client, &anchor.encode(), now(at)).map_err(|refusal| refusal.class)
+        CLIENT.recover(&client, &anchor.encode(), now(at)).map_err(|refusal| refusal.class)
     };
     let good = anchor_at(150, new_set(100));
-    assert_eq!(class(&good, 60), Err(Class::State), "not expired yet");
     let other_chain = Anchor { chain_id: keccak256(b"another").into(), ..good.clone() };
     assert_eq!(class(&other_chain, 150), Err(Class::Proof));
     assert_eq!(class(&anchor_at(19, old_set()), 150), Err(Class::Proof), "lower");
@@ -71,7 +70,10 @@ fn a29_recovery_after_expiry_goes_on_above_what_was_accepted() {
     assert_eq!(class(&earlier, 150), Err(Class::Proof), "not later");
     assert_eq!(class(&good, 150 + PERIOD / 1000), Err(Class::Proof), "expired itself");
 
-    let client = recover(&client, &good.encode(), now(150)).unwrap();
+    let recovered = CLIENT.recover(&client, &good.encode(), now(150)).unwrap();
+    let at = (recovered.height, recovered.block_id, recovered.time);
+    assert_eq!(at, (good.height, good.block_id, good.time));
+    let client = recovered.client;
     assert_eq!(CLIENT.status(&client, now(150)), Ok(ClientStatus::Active));
     let set = new_set(100);
     let header = header_at(151, &set, &set);
@@ -86,7 +88,21 @@ fn a29_recovery_after_a_freeze_may_go_below_what_was_accepted() {
     let proof = head_proof(&rival, certified(&rival, &[1, 2, 3]));
     let frozen = froze(CLIENT.head(&at_20(), now(20), &proof, leaf(2)), "both certified");
     let anchor = anchor_at(15, new_set(12));
-    let client = recover(&frozen, &anchor.encode(), now(30)).unwrap();
+    let client = CLIENT.recover(&frozen, &anchor.encode(), now(30)).unwrap().client;
     assert_eq!(CLIENT.position(&client), Ok((chain(), Height(15), anchor.block_id)));
     assert_eq!(CLIENT.status(&client, now(30)), Ok(ClientStatus::Active));
+}
+
+/// A link may be frozen over a lane while its client is well: what that accepted stays true.
+#[test]
+fn a29_recovery_of_a_client_that_is_well_goes_on_above_what_was_accepted() {
+    let client = at_20();
+    let class = |anchor: &Anchor| {
+        CLIENT.recover(&client, &anchor.encode(), now(40)).map(drop).map_err(|it| it.class)
+    };
+    assert_eq!(class(&anchor_at(19, old_set())), Err(Class::Proof), "lower");
+    let rival = Anchor { block_id: keccak256(b"rival").into(), ..anchor_at(20, old_set()) };
+    assert_eq!(class(&rival), Err(Class::Proof), "another block at the same height");
+    assert_eq!(class(&anchor_at(20, old_set())), Ok(()), "the newest itself");
+    assert_eq!(class(&anchor_at(40, new_set(30))), Ok(()), "above it");
 }
