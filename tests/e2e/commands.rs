@@ -29,9 +29,11 @@ fn documents_name_commands_that_exist() {
                 in_block = !in_block && line.starts_with("```sh");
                 continue;
             }
-            let Some(command) = line.trim().strip_prefix("tombolo ").filter(|_| in_block) else {
+            let Some(line) = line.trim().strip_prefix("tombolo ").filter(|_| in_block) else {
                 continue;
             };
+            // The first command of the line, without its comment.
+            let command = line.split(['#', '&', '|', '>']).next().unwrap_or_default();
             let verbs: Vec<&str> = command
                 .split_whitespace()
                 .take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))

@@ -25,7 +25,7 @@ fn the_demonstration_goes_as_it_should() {
     let bundle = told["bundle"].as_str().unwrap();
     let genesis = told["genesis"].as_str().unwrap();
     let verified = last_json(&good(&["audit", "verify", bundle, "--genesis", genesis, "--json"]));
-    assert!(verified["count"].as_u64().unwrap() > 120, "{verified}");
+    assert!(verified["records"].as_u64().unwrap() > 120, "{verified}");
     assert_eq!(processes_of(&home), Vec::<u32>::new());
 }
 

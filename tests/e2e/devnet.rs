@@ -1,4 +1,4 @@
-use crate::run::{alone, eventually, good, last_json, processes_of, refused};
+use crate::run::{alone, eventually, good, last_json, processes_of, refused, tombolo};
 use serde_json::Value;
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -22,7 +22,10 @@ impl Devnet {
     }
 
     fn part(&self, name: &str) -> Value {
-        let status = self.tombolo("status");
+        // Where a part does not run, this exits 1 and shows the others all the same.
+        let home = self.home.to_str().unwrap();
+        let shown = tombolo(&["devnet", "status", "--json", "--home", home]);
+        let status = last_json(&String::from_utf8(shown.stdout).unwrap());
         let parts = status["parts"].as_array().unwrap();
         parts.iter().find(|part| part["name"] == name).unwrap().clone()
     }

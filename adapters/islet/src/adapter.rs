@@ -123,8 +123,7 @@ impl LedgerAdapter {
             let sent = self.client.submit(encoded).await;
             match sent {
                 Err(ClientError::Refused { refusal, .. })
-                    if matches!(refusal.class, Class::Replay | Class::State)
-                        && next.is_some() =>
+                    if matches!(refusal.class, Class::Replay | Class::State) && next.is_some() =>
                 {
                     // The nonce was a guess: ask, and sign again.
                     *next = None;

@@ -17,7 +17,8 @@ use timeline::Timeline;
 #[derive(clap::Args)]
 #[command(after_help = "Example: tombolo demo --keep --home demo")]
 pub(crate) struct Arguments {
-    /// Print one JSON object as the last line on stdout.
+    /// Print one JSON object as the last line on stdout. It names the audit bundle, so the folder
+    /// stays.
     #[arg(long)]
     json: bool,
     /// Leave the folder when done.
@@ -55,7 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(running) = running.as_mut() {
         Running::stop(running).await;
     }
-    let kept = arguments.keep || arguments.home.is_some() || told.is_err();
+    let kept = arguments.keep || arguments.json || arguments.home.is_some() || told.is_err();
     let home = match fresh {
         Some(fresh) if kept => fresh.keep(),
         _ => home,
@@ -68,8 +69,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "seconds": timeline.seconds(),
             "steps": timeline.steps(),
             "genesis": told.map(|told| told.genesis.to_string()),
-            "bundle": told.filter(|_| kept).map(|told| told.bundle.clone()),
-            "home": kept.then_some(&home),
+            "bundle": told.map(|told| told.bundle.clone()),
+            "home": home,
         }));
     } else if let Ok(told) = &told {
         println!(
