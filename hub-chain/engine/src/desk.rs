@@ -43,6 +43,10 @@ const EARLY_MAX: usize = 4;
 /// The most bytes of blocks in one answer of the sync protocol; the library allows 10 MiB.
 const SYNC_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Empty blocks after work until the chain rests. What another ledger answers comes a few of its
+/// blocks later; a chain that rests after one empty block is asleep whenever an answer comes.
+pub(crate) const BLOCKS_UNTIL_REST: u32 = 10;
+
 /// The ledger, and what belongs to it.
 pub(crate) struct Desk {
     pub(crate) application: Box<dyn Application>,
@@ -53,8 +57,8 @@ pub(crate) struct Desk {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tip: watch::Sender<Tip>,
     pub(crate) committed: broadcast::Sender<Height>,
-    /// Whether the last block held a transaction.
-    pub(crate) busy: bool,
+    /// Empty blocks since the last that held a transaction.
+    pub(crate) empty_in_a_row: u32,
     pub(crate) early: Vec<Assembled>,
 }
 
@@ -93,7 +97,7 @@ impl Desk {
         let set = self.validators(height)?;
         self.shared.set_power(&set);
         let timing = self.timing();
-        let work = self.busy || self.mempool.count() > 0;
+        let work = self.empty_in_a_row < BLOCKS_UNTIL_REST || self.mempool.count() > 0;
         let target = if work { timing.block_under_load } else { timing.block_at_rest };
         let timeouts = LinearTimeouts {
             propose: timing.propose,
@@ -243,7 +247,8 @@ impl Desk {
             return Ok(false);
         };
         let block = held.block.clone();
-        self.busy = !block.transactions.is_empty();
+        self.empty_in_a_row =
+            if block.transactions.is_empty() { self.empty_in_a_row.saturating_add(1) } else { 0 };
         let certificate = to_certificate(decided)?;
         let committed = self.application.commit(&DecidedBlock { block, certificate })?;
         let application = &mut self.application;

@@ -236,7 +236,7 @@ pub async fn run(
         shared: Arc::clone(&shared),
         tip: tip_sender,
         committed: committed.clone(),
-        busy: false,
+        empty_in_a_row: crate::desk::BLOCKS_UNTIL_REST,
         early: Vec::new(),
     };
     let patience = desk.application.timing().bounded().no_height_limit;
