@@ -46,7 +46,7 @@ fn bench_on(store: Memory, n: u8, members: &[u8]) -> Bench {
         push: Arc::new(NoPush),
         shared: Arc::default(),
         committed: broadcast::Sender::new(8),
-        busy: false,
+        empty_in_a_row: BLOCKS_UNTIL_REST,
         early: Vec::new(),
     };
     Bench { folder, store, desk }
@@ -282,7 +282,11 @@ fn the_pace_is_chosen_when_a_height_ends() {
     assert!(alone.decide(&block, &[1]));
     assert_eq!(alone.desk.mempool.count(), 0);
     assert_eq!(target(&mut alone), timing.block_under_load, "the last block was not empty");
-    let block = alone.propose(2, 0);
-    assert!(alone.decide(&block, &[1]));
+    for empty in 1..=BLOCKS_UNTIL_REST {
+        let expected = target(&mut alone);
+        assert_eq!(expected, timing.block_under_load, "{empty} blocks after work");
+        let block = alone.propose(1 + u64::from(empty), 0);
+        assert!(alone.decide(&block, &[1]));
+    }
     assert_eq!(target(&mut alone), timing.block_at_rest);
 }
