@@ -31,11 +31,7 @@ pub const DELIVERY_MESSAGES_MAX: usize = 1_000;
 /// The longest sentence of a refusal that goes back as an answer, in bytes.
 const SENTENCE_BYTES_MAX: usize = 1_024;
 
-/// What a delivery proved, and nobody else can make.
-///
-/// ```compile_fail
-/// let forged = tombolo_ledger::delivery::ProvenDelivery { client: vec![], skip: 0 };
-/// ```
+/// What a delivery proved. Private to this module: nothing else can make one.
 struct ProvenDelivery {
     link: Link,
     lane: Lane,
