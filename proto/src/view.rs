@@ -5,12 +5,12 @@
 
 use crate::wire;
 use tombolo_types::{
-    Class, Epoch, Hash, Height, LaneNumber, Refusal, UnixMillis,
+    Class, Epoch, Height, LaneNumber, Refusal, UnixMillis,
     header::{Certificate, Header, ValidatorSet},
     id::{BlockId, ChainId, LinkId},
     lane::{LaneLeaf, RangeProof},
     record::SaltedRecord,
-    verifier::ClientStatus,
+    verifier::{ClientStatus, ClientView},
 };
 
 /// Reads 32 bytes as an id; `what` names it in the refusal.
@@ -179,18 +179,8 @@ pub struct LinkView {
     pub status: LinkStatus,
     /// The kind of verifier.
     pub verifier: String,
-    /// The newest header of the other ledger that was accepted: its height.
-    pub client_height: Height,
-    /// The newest header of the other ledger that was accepted: its time.
-    pub client_time: UnixMillis,
-    /// Where the client stands by this ledger's newest block time.
-    pub client_status: ClientStatus,
-    /// The client's trusting period, in milliseconds.
-    pub trusting_period_ms: u64,
-    /// The first height that the validator set held by the client certifies.
-    pub client_set_since: Height,
-    /// The root of that set.
-    pub client_validators_root: Hash,
+    /// The client of the other ledger, by this ledger's newest block time.
+    pub client: ClientView,
     /// The other side's Hello has been taken.
     pub greeted: bool,
     /// The trust epoch to which this ledger commits.
@@ -234,7 +224,7 @@ impl From<LinkView> for wire::Link {
             LinkStatus::Frozen => (Status::Frozen, 0),
             LinkStatus::Closed => (Status::Closed, 0),
         };
-        let client_status = match it.client_status {
+        let client_status = match it.client.status {
             ClientStatus::Active => Client::Active,
             ClientStatus::Expiring => Client::Expiring,
             ClientStatus::Expired => Client::Expired,
@@ -247,12 +237,13 @@ impl From<LinkView> for wire::Link {
             status: status.into(),
             paused_until_ms,
             verifier: it.verifier,
-            client_height: it.client_height.0,
-            client_time_ms: it.client_time.0,
+            client_height: it.client.height.0,
+            client_block_id: it.client.block_id.0.to_vec(),
+            client_time_ms: it.client.newest_time.0,
             client_status: client_status.into(),
-            trusting_period_ms: it.trusting_period_ms,
-            client_set_since: it.client_set_since.0,
-            client_validators_root: it.client_validators_root.0.to_vec(),
+            trusting_period_ms: it.client.trusting_period_ms,
+            client_set_since: it.client.set_since.0,
+            client_validators_root: it.client.validators_root.0.to_vec(),
             greeted: it.greeted,
             trust_epoch: it.trust_epoch,
             peer_trust_epoch: it.peer_trust_epoch,
@@ -281,18 +272,24 @@ impl TryFrom<wire::Link> for LinkView {
             Client::Expired => ClientStatus::Expired,
             Client::Frozen => ClientStatus::Frozen,
         };
+        let chain_id = read_id("the chain id", &it.chain_id)?;
+        let client = ClientView {
+            chain: chain_id,
+            height: Height(it.client_height),
+            block_id: read_id("the client's block", &it.client_block_id)?,
+            newest_time: UnixMillis(it.client_time_ms),
+            set_since: Height(it.client_set_since),
+            validators_root: read_id("the validators root", &it.client_validators_root)?,
+            status: client_status,
+            trusting_period_ms: it.trusting_period_ms,
+        };
         Ok(Self {
             id: read_id("the link id", &it.id)?,
-            chain_id: read_id("the chain id", &it.chain_id)?,
+            chain_id,
             mode: u8::try_from(it.mode).map_err(|_| missing("mode"))?,
             status,
             verifier: it.verifier,
-            client_height: Height(it.client_height),
-            client_time: UnixMillis(it.client_time_ms),
-            client_status,
-            trusting_period_ms: it.trusting_period_ms,
-            client_set_since: Height(it.client_set_since),
-            client_validators_root: read_id("the validators root", &it.client_validators_root)?,
+            client,
             greeted: it.greeted,
             trust_epoch: it.trust_epoch,
             peer_trust_epoch: it.peer_trust_epoch,
@@ -657,12 +654,16 @@ mod tests {
             mode: 1,
             status: LinkStatus::Paused { until: UnixMillis(7) },
             verifier: "tombolo".into(),
-            client_height: Height(3),
-            client_time: UnixMillis(4),
-            client_status: ClientStatus::Expiring,
-            trusting_period_ms: 5,
-            client_set_since: Height(6),
-            client_validators_root: Hash([3; 32]),
+            client: ClientView {
+                chain: ChainId([2; 32]),
+                height: Height(3),
+                block_id: BlockId([4; 32]),
+                newest_time: UnixMillis(4),
+                set_since: Height(6),
+                validators_root: tombolo_types::Hash([3; 32]),
+                status: ClientStatus::Expiring,
+                trusting_period_ms: 5,
+            },
             greeted: true,
             trust_epoch: 8,
             peer_trust_epoch: 9,

@@ -29,5 +29,6 @@ pub mod suite;
 pub use descriptor::{Ability, Consensus, Declare, Descriptor, Finality, Limits, Privacy};
 pub use error::{AdapterError, Remedy};
 pub use query::{Query, TransactionStatus};
-pub use sink::{ClientView, Sink, SubmitOutcome};
+pub use sink::{Sink, SubmitOutcome};
 pub use source::{ChainHead, LinkHead, ProvedLeaf, Source, Standing};
+pub use tombolo_types::verifier::ClientView;

@@ -2,12 +2,11 @@
 
 use crate::{Ability, AdapterError, Declare};
 use async_trait::async_trait;
-use tombolo_crypto::client::ClientState;
 use tombolo_types::{
-    Hash, Height, Refusal, UnixMillis,
+    Height,
     id::{LinkId, TxId},
     lane::Delivery,
-    verifier::ClientStatus,
+    verifier::ClientView,
 };
 
 /// A transaction of ours that is final and did what it said.
@@ -17,42 +16,6 @@ pub struct SubmitOutcome {
     pub transaction: TxId,
     /// The final block that holds it.
     pub height: Height,
-}
-
-/// Where a chain's client of the other chain of a link stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientView {
-    /// The newest height of the other chain that was accepted.
-    pub height: Height,
-    /// That block's time.
-    pub newest_time: UnixMillis,
-    /// The first height certified by the validator set that the client holds now. A client may
-    /// have accepted the header that names the next set and still hold this one.
-    pub set_since: Height,
-    /// The root of that set; zero where the other chain has no such sets.
-    pub validators_root: Hash,
-    /// Whether it accepts proofs.
-    pub status: ClientStatus,
-    /// For how long after `newest_time` it does, in milliseconds.
-    pub trusting_period_ms: u64,
-}
-
-impl ClientView {
-    /// How a light client of a ledger of our own kind stands at `now`.
-    ///
-    /// # Errors
-    /// `E_FORMAT` where the bytes are no such client.
-    pub fn of_light_client(client: &[u8], now: UnixMillis) -> Result<Self, Refusal> {
-        let state = ClientState::decode(client)?;
-        Ok(Self {
-            height: state.newest.height,
-            newest_time: state.newest.time,
-            set_since: state.current.set.first_height,
-            validators_root: state.current.root,
-            status: state.status(now),
-            trusting_period_ms: state.trusting_period_ms,
-        })
-    }
 }
 
 /// Submits to a chain what was proved elsewhere.

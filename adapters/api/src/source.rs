@@ -77,11 +77,12 @@ pub trait Source: Declare {
     /// [`AdapterError::NoAnswer`] where the connection breaks; waiting itself has no limit.
     async fn next_head(&self, after: Height) -> Result<ChainHead, AdapterError>;
 
-    /// The chain's end of `link`, with every lane, as one final block, the newest, commits to it.
+    /// The chain's end of `link`, with every lane, as one final block, the newest, commits to it,
+    /// proved to the client that the other side holds.
     ///
     /// # Errors
     /// [`AdapterError::NotFound`] where there is no such link.
-    async fn head(&self, link: LinkId) -> Result<LinkHead, AdapterError>;
+    async fn head(&self, link: LinkId, follower: &ClientView) -> Result<LinkHead, AdapterError>;
 
     /// At most `count` messages of a lane from `from` on, with proof that they stand in its log at
     /// `size`. Fewer come where the chain's limits on a batch say so, never none.

@@ -68,9 +68,6 @@ pub trait Fixture: Send + Sync {
     /// What the other ledger believes the chain by.
     fn follower(&self) -> Follower;
 
-    /// A client of that verifier, as an adapter of the other ledger would show it.
-    fn view_of(&self, client: &[u8]) -> ClientView;
-
     /// Makes the chain certify blocks by other validators from some height on.
     ///
     /// Called only where the adapter declares client updates.
@@ -98,7 +95,8 @@ pub async fn run<F: Fixture>(mut fixture: F) {
     lasting::resumes_after_a_restart(&mut fixture).await;
 }
 
-/// The delivery that brings `count` messages of a lane from number `from` on: what a relayer does.
+/// The delivery that brings `count` messages of a lane from number `from` on to `follower`, the
+/// receiver's client: what a relayer does.
 ///
 /// # Errors
 /// What the source says.
@@ -108,8 +106,9 @@ pub async fn delivery_from(
     lane: LaneNumber,
     from: MessageNumber,
     count: u64,
+    follower: &ClientView,
 ) -> Result<Delivery, AdapterError> {
-    let head = source.head(link).await?;
+    let head = source.head(link, follower).await?;
     let ProvedLeaf { leaf, head_proof, .. } = leaf_of(&head, lane).clone();
     let direction = Direction::from_number(leaf.direction).expect("a direction");
     let key = LaneKey { link, direction, lane };
@@ -131,7 +130,15 @@ fn leaf_of(head: &LinkHead, lane: LaneNumber) -> &ProvedLeaf {
 }
 
 async fn head<F: Fixture>(fixture: &F) -> LinkHead {
-    within("head", fixture.adapter().head(fixture.link())).await.expect("the link is there")
+    let follower = view(fixture);
+    let head = fixture.adapter().head(fixture.link(), &follower);
+    within("head", head).await.expect("the link is there")
+}
+
+/// The client of the chain from which the suite starts, as the other ledger shows it.
+fn view<F: Fixture>(fixture: &F) -> ClientView {
+    let Follower { verifier, client } = fixture.follower();
+    verifier.view(&client, fixture.now()).expect("a client")
 }
 
 /// How many messages the chain has sent over the data lane, by its newest final block.

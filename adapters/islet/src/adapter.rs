@@ -236,7 +236,7 @@ impl Source for LedgerAdapter {
         }
     }
 
-    async fn head(&self, link: LinkId) -> Result<LinkHead, AdapterError> {
+    async fn head(&self, link: LinkId, _: &ClientView) -> Result<LinkHead, AdapterError> {
         let (view, heads) = tokio::join!(self.link(link), self.client.heads(link));
         let (view, heads) = (view?, heads.map_err(self.failed("asking for lane heads"))?);
         let mut head = None;
@@ -327,22 +327,14 @@ impl Sink for LedgerAdapter {
     ) -> Result<SubmitOutcome, AdapterError> {
         let before = self.link(link).await?;
         let moved = move |view: &LinkView| {
-            view.client_height > before.client_height
-                || view.client_validators_root != before.client_validators_root
+            view.client.height > before.client.height
+                || view.client.validators_root != before.client.validators_root
         };
         self.submit(&Call::UpdateClient { link, update }, link, moved).await
     }
 
     async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
-        let view = self.link(link).await?;
-        Ok(ClientView {
-            height: view.client_height,
-            newest_time: view.client_time,
-            set_since: view.client_set_since,
-            validators_root: view.client_validators_root,
-            status: view.client_status,
-            trusting_period_ms: view.trusting_period_ms,
-        })
+        Ok(self.link(link).await?.client)
     }
 
     async fn report_misbehaviour(

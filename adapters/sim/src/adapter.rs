@@ -15,13 +15,14 @@ use tombolo_adapter::{
     Ability, AdapterError, ChainHead, ClientView, Consensus, Declare, Descriptor, Limits, LinkHead,
     Privacy, Query, Sink, Source, SubmitOutcome, TransactionStatus,
 };
-use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_crypto::{client::LightClient, secp256k1::SecretKey};
 use tombolo_ledger::{Call, Machine, delivery::DELIVERY_MESSAGES_MAX, lanes};
 use tombolo_types::{
     Epoch, Height, MessageNumber, Refusal,
     id::{LinkId, TxId},
     lane::{Delivery, LaneKey, MESSAGE_BYTES_MAX, RangeProof},
     transaction::TRANSACTION_BYTES_MAX,
+    verifier::Verifier as _,
 };
 
 /// Room that a transaction leaves for its messages, beside envelope, head proof and range proof.
@@ -218,7 +219,7 @@ impl<M: Machine> Source for SimAdapter<M> {
         }
     }
 
-    async fn head(&self, link: LinkId) -> Result<LinkHead, AdapterError> {
+    async fn head(&self, link: LinkId, _: &ClientView) -> Result<LinkHead, AdapterError> {
         self.ask("asking for a link's head").await?;
         let mut head = self.chain.link_head(link)?;
         match &*self.told() {
@@ -274,7 +275,7 @@ impl<M: Machine> Sink for SimAdapter<M> {
     async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
         self.ask("asking for a client").await?;
         let now = self.chain.newest_head().time;
-        let view = ClientView::of_light_client(&self.link(link)?.client, now);
+        let view = LightClient.view(&self.link(link)?.client, now);
         view.map_err(|refusal| self.refused(refusal))
     }
 

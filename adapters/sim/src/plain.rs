@@ -15,7 +15,7 @@ use tombolo_types::{
     id::LinkId,
     lane::Direction,
     message::{Body, Role},
-    verifier::Verifier,
+    verifier::{LinkTerms, Verifier},
 };
 
 /// What a plain chain can be told.
@@ -105,7 +105,8 @@ impl<const HUB: bool> Machine for Plain<HUB> {
     fn call(&self, cx: &mut Context<'_, '_>, call: PlainCall) -> Result<(), Refusal> {
         match call {
             PlainCall::Open { link, anchor, trusting_period_ms } => {
-                let client = VERIFIER.start(&anchor, trusting_period_ms, cx.block.time)?;
+                let terms = LinkTerms { link, gateway: Address::ZERO, mode: 1, trusting_period_ms };
+                let client = VERIFIER.start(&anchor, &terms, cx.block.time)?;
                 let anchor = Anchor::decode(&anchor)?;
                 let link = Link {
                     id: link,

@@ -27,10 +27,12 @@ use crate::{
 use tombolo_types::{
     Class, Hash, Height, Refusal, UnixMillis, ensure,
     header::{Anchor, Certificate, Header, ValidatorSet},
-    id::{BlockId, ChainId},
+    lane::LaneLeaf,
     refuse,
     transaction::{ClientUpdate, HeadProof, Misbehaviour},
-    verifier::{ClientStatus, HeadError, VerifiedHead, Verifier},
+    verifier::{
+        ClientStatus, ClientView, Conviction, HeadError, LinkTerms, VerifiedHead, Verifier,
+    },
 };
 
 /// How far a header's time may be ahead of the verifier's own ledger time, in milliseconds.
@@ -51,22 +53,22 @@ impl Verifier for LightClient {
         KIND
     }
 
-    fn start(
-        &self,
-        anchor: &[u8],
-        trusting_period_ms: u64,
-        now: UnixMillis,
-    ) -> Result<Vec<u8>, Refusal> {
-        Ok(start(&Anchor::decode(anchor)?, trusting_period_ms, now)?.encode())
+    fn start(&self, anchor: &[u8], terms: &LinkTerms, now: UnixMillis) -> Result<Vec<u8>, Refusal> {
+        Ok(start(&Anchor::decode(anchor)?, terms.trusting_period_ms, now)?.encode())
     }
 
-    fn position(&self, client: &[u8]) -> Result<(ChainId, Height, BlockId), Refusal> {
-        let client = ClientState::decode(client)?;
-        Ok((client.chain_id, client.newest.height, client.newest.block_id))
-    }
-
-    fn status(&self, client: &[u8], now: UnixMillis) -> Result<ClientStatus, Refusal> {
-        Ok(ClientState::decode(client)?.status(now))
+    fn view(&self, client: &[u8], now: UnixMillis) -> Result<ClientView, Refusal> {
+        let state = ClientState::decode(client)?;
+        Ok(ClientView {
+            chain: state.chain_id,
+            height: state.newest.height,
+            block_id: state.newest.block_id,
+            newest_time: state.newest.time,
+            set_since: state.current.set.first_height,
+            validators_root: state.current.root,
+            status: state.status(now),
+            trusting_period_ms: state.trusting_period_ms,
+        })
     }
 
     fn head(
@@ -74,13 +76,14 @@ impl Verifier for LightClient {
         client: &[u8],
         now: UnixMillis,
         proof: &[u8],
-        leaf: Hash,
+        leaf: &LaneLeaf,
     ) -> Result<VerifiedHead, HeadError> {
         let mut state = ClientState::decode(client)?;
         let HeadProof { header, certificate, index, count, path } =
             HeadProof::decode(proof).map_err(Refusal::from)?;
         let certified = believe(&mut state, now, &header, &certificate, proof)?;
-        tree::verify_path(leaf, index, count, &path, header.lanes_root).map_err(Refusal::from)?;
+        tree::verify_path(digest::lane_leaf(leaf), index, count, &path, header.lanes_root)
+            .map_err(Refusal::from)?;
         let moved = state.accept(&certified);
         Ok(verified(client, moved.then_some(&state), &certified))
     }
@@ -109,7 +112,7 @@ impl Verifier for LightClient {
         client: &[u8],
         now: UnixMillis,
         evidence: &[u8],
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Conviction, Refusal> {
         let mut state = ClientState::decode(client)?;
         ensure_usable(&state, now)?;
         let it = Misbehaviour::decode(evidence)?;
@@ -130,7 +133,7 @@ impl Verifier for LightClient {
             state.chain_id
         );
         state.frozen = Some(Frozen { at: now, evidence: keccak256(evidence) });
-        Ok(state.encode())
+        Ok(Conviction::Frozen { client: state.encode() })
     }
 
     fn recover(
@@ -153,7 +156,7 @@ impl Verifier for LightClient {
         }
         let Anchor { height, block_id, time, .. } = anchor;
         let client = start(&anchor, state.trusting_period_ms, now)?.encode();
-        Ok(VerifiedHead { client, height, block_id, time })
+        Ok(VerifiedHead { client, height, block_id, time, code_hash: None })
     }
 
     fn weight(&self, proof: &[u8]) -> u64 {
@@ -370,5 +373,6 @@ fn verified(given: &[u8], moved: Option<&ClientState>, header: &CertifiedHeader)
         height: header.header().height,
         block_id: header.block_id(),
         time: header.header().time,
+        code_hash: None,
     }
 }

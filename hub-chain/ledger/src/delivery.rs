@@ -23,7 +23,7 @@ use tombolo_types::{
     record::SaltedRecord,
     refuse,
     store::View,
-    verifier::HeadError,
+    verifier::{Conviction, HeadError},
 };
 
 /// The most messages that one delivery brings.
@@ -39,6 +39,7 @@ struct ProvenDelivery {
     leaf: LaneLeaf,
     proved_height: Height,
     proved_time: UnixMillis,
+    code_hash: Option<Hash>,
     client_moved: bool,
     first: u64,
     messages: Vec<Vec<u8>>,
@@ -132,12 +133,15 @@ fn prove<M: Machine>(
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };
-    let head = match verifier.head(
-        &link.client,
-        cx.block.time,
-        &delivery.head_proof,
-        digest::lane_leaf(leaf),
-    ) {
+    if let Some(only) = verifier.deliverer(&link.client)? {
+        ensure!(
+            cx.signer.as_ref().is_some_and(|signer| signer.keys.contains(&only)),
+            Denied,
+            "over link {} only its trusted node {only} delivers",
+            link.id
+        );
+    }
+    let head = match verifier.head(&link.client, cx.block.time, &delivery.head_proof, leaf) {
         Ok(head) => head,
         Err(HeadError::Refused(refusal)) => return Err(refusal),
         Err(HeadError::Contradiction { client, refusal }) => {
@@ -211,6 +215,7 @@ fn prove<M: Machine>(
         leaf: leaf.clone(),
         proved_height: head.height,
         proved_time: head.time,
+        code_hash: head.code_hash,
         client_moved,
         messages: delivery.messages.get(skip..).unwrap_or_default().to_vec(),
         prefixes,
@@ -359,6 +364,7 @@ fn take<M: Machine>(
             number: MessageNumber(position),
             source_height: proven.proved_height,
             source_time: proven.proved_time,
+            code_hash: proven.code_hash,
             salt: Hash::ZERO,
             not_after: UnixMillis::ZERO,
         };
@@ -626,9 +632,17 @@ pub fn misbehaviour<M: Machine>(
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };
-    let client = verifier.misbehaviour(&link.client, cx.block.time, evidence)?;
-    let why = Refusal::new(Class::Proof, "two certified headers of the other chain contradict");
-    freeze(machine, cx, id, Some(client), &why);
+    match verifier.misbehaviour(&link.client, cx.block.time, evidence)? {
+        Conviction::Frozen { client } => {
+            let why = Refusal::new(Class::Proof, "two proved statements of the chain contradict");
+            freeze(machine, cx, id, Some(client), &why);
+        }
+        Conviction::Suspended { client, signers } => {
+            cx.record.remark =
+                format!("suspended, for a statement that nobody shares: {signers:?}");
+            lanes::put_link(cx.state, &Link { client, ..link });
+        }
+    }
     Ok(())
 }
 

@@ -63,6 +63,8 @@ pub struct Arrival {
     pub source_height: Height,
     /// Time of that header.
     pub source_time: UnixMillis,
+    /// Hash of the sending gateway's code there, where the proof held it.
+    pub code_hash: Option<Hash>,
     /// The sender's salt.
     pub salt: Hash,
     /// The receiver's time after which the sender takes it back; 0 is never.

@@ -3,7 +3,7 @@
 //! All of it blocks on the store; the interface calls it off the async threads.
 
 use crate::chain::Chain;
-use tombolo_crypto::{client::ClientState, digest, log::range_proof, tree};
+use tombolo_crypto::{digest, log::range_proof, tree};
 use tombolo_ledger::{
     Machine, Parameters, block,
     lanes::{self, Lane, LaneNodes, Link},
@@ -21,12 +21,13 @@ use tombolo_proto::{
     },
 };
 use tombolo_types::{
-    Class, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, ensure,
+    Class, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, ensure,
     header::{Certificate, Header},
     id::{IdentityId, LinkId, TxId},
     refuse,
     store::{StoreError, View},
     transaction::{ClientUpdate, HeadProof, NONCE_LANES},
+    verifier::{ClientStatus, ClientView},
 };
 
 /// How many bodies are read at a time, so that a page of large ones is not read whole.
@@ -96,19 +97,18 @@ impl<M: Machine> Chain<M> {
 
     fn link_view(&self, view: &dyn View, link: &Link, now: UnixMillis) -> LinkView {
         let verifier = self.ledger().machine().verifier(&link.verifier);
+        let client = verifier.and_then(|verifier| verifier.view(&link.client, now).ok());
         // A verifier that is gone or cannot read its client accepts nothing.
-        let client_status = verifier
-            .and_then(|verifier| verifier.status(&link.client, now).ok())
-            .unwrap_or(tombolo_types::verifier::ClientStatus::Frozen);
-        // Only clients of ledgers of this kind hold a validator set.
-        let client = ClientState::decode(&link.client).ok();
-        let held =
-            client.as_ref().map(|client| (client.current.set.first_height, client.current.root));
-        let (client_set_since, client_validators_root) = held.unwrap_or_default();
-        let trusting_period_ms = match &client {
-            Some(client) => client.trusting_period_ms,
-            None => Parameters::of(view).trusting_period_ms,
-        };
+        let client = client.unwrap_or(ClientView {
+            chain: link.chain,
+            height: link.peer_height,
+            block_id: link.peer_id,
+            newest_time: link.peer_time,
+            set_since: Height::ZERO,
+            validators_root: Hash::ZERO,
+            status: ClientStatus::Frozen,
+            trusting_period_ms: Parameters::of(view).trusting_period_ms,
+        });
         LinkView {
             id: link.id,
             chain_id: link.chain,
@@ -121,12 +121,7 @@ impl<M: Machine> Chain<M> {
                 lanes::LinkStatus::Closed => LinkStatus::Closed,
             },
             verifier: link.verifier.clone(),
-            client_height: link.peer_height,
-            client_time: link.peer_time,
-            client_status,
-            trusting_period_ms,
-            client_set_since,
-            client_validators_root,
+            client,
             greeted: link.greeted,
             trust_epoch: link.trust_epoch,
             peer_trust_epoch: link.peer_trust_epoch,

@@ -347,7 +347,7 @@ impl<M: Machine> Health for NodeHealth<M> {
         let links = self.chain.links().links.into_iter();
         let now = block::tip(self.chain.view()).map_or(UnixMillis::ZERO, |tip| tip.time);
         let left = |view: tombolo_proto::view::LinkView| {
-            let until = view.client_time.saturating_add(view.trusting_period_ms);
+            let until = view.client.newest_time.saturating_add(view.client.trusting_period_ms);
             (view.id.to_string(), until.since(now))
         };
         let sample = Sample {

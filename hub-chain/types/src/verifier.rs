@@ -4,9 +4,23 @@
 //! runs on the hub, in a relayer's dry run and in an offline audit.
 
 use crate::{
-    Class, Hash, Height, Refusal, UnixMillis,
-    id::{BlockId, ChainId},
+    Address, Class, Hash, Height, Refusal, UnixMillis,
+    id::{BlockId, ChainId, LinkId},
+    lane::LaneLeaf,
 };
+
+/// What a client is told of the link that it serves, once, when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkTerms {
+    /// The link.
+    pub link: LinkId,
+    /// The gateway on the chain that the link leads to; that chain's own address for it.
+    pub gateway: Address,
+    /// The deployment mode, 1 to 3. Spec: Y.4560 cl. 10.2
+    pub mode: u8,
+    /// For how long a client trusts the newest header that it accepted, in milliseconds.
+    pub trusting_period_ms: u64,
+}
 
 /// Where a client of another ledger stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +35,28 @@ pub enum ClientStatus {
     Frozen,
 }
 
+/// What a client says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientView {
+    /// The chain that it follows.
+    pub chain: ChainId,
+    /// The newest height of that chain that was accepted.
+    pub height: Height,
+    /// The block there.
+    pub block_id: BlockId,
+    /// That block's time.
+    pub newest_time: UnixMillis,
+    /// The first height certified by the validator set that the client holds now. A client may
+    /// have accepted the header that names the next set and still hold this one.
+    pub set_since: Height,
+    /// The root of that set; zero where the chain has no such sets.
+    pub validators_root: Hash,
+    /// Whether it accepts proofs.
+    pub status: ClientStatus,
+    /// For how long after `newest_time` it does, in milliseconds.
+    pub trusting_period_ms: u64,
+}
+
 /// A head, or the anchor of a recovery, that a verifier accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedHead {
@@ -32,6 +68,25 @@ pub struct VerifiedHead {
     pub block_id: BlockId,
     /// Its time.
     pub time: UnixMillis,
+    /// Hash of the gateway's code there, where the proof holds it: then it is not believed but known.
+    pub code_hash: Option<Hash>,
+}
+
+/// What evidence comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conviction {
+    /// The chain, or all who may speak for it, contradict themselves: the client is frozen.
+    Frozen {
+        /// The frozen client.
+        client: Vec<u8>,
+    },
+    /// Some who speak for the chain do: their word counts no more, the others go on.
+    Suspended {
+        /// The client without them.
+        client: Vec<u8>,
+        /// Whose word counts no more.
+        signers: Vec<Address>,
+    },
 }
 
 /// Why a verifier accepts no head.
@@ -77,28 +132,27 @@ pub trait Verifier: Send + Sync {
     /// The name under which links choose it, e.g. `tombolo`.
     fn kind(&self) -> &'static str;
 
-    /// A client that starts from `anchor` and trusts for `trusting_period_ms`.
+    /// A client that starts from `anchor` and serves the link of these terms.
     ///
     /// # Errors
     /// `E_FORMAT` or `E_PROOF` where the anchor is none.
-    fn start(
-        &self,
-        anchor: &[u8],
-        trusting_period_ms: u64,
-        now: UnixMillis,
-    ) -> Result<Vec<u8>, Refusal>;
+    fn start(&self, anchor: &[u8], terms: &LinkTerms, now: UnixMillis) -> Result<Vec<u8>, Refusal>;
 
-    /// The chain that the client follows, its newest accepted height and block.
+    /// What the client says of itself at `now`.
     ///
     /// # Errors
     /// `E_FORMAT` where the client is not one of this kind.
-    fn position(&self, client: &[u8]) -> Result<(ChainId, Height, BlockId), Refusal>;
+    fn view(&self, client: &[u8], now: UnixMillis) -> Result<ClientView, Refusal>;
 
-    /// Where the client stands at `now`.
+    /// The one key that may bring anything over the link, where there is such a key: that of the
+    /// trusted node of mode 2. Spec: Y.4560 cl. 10.2
     ///
     /// # Errors
     /// `E_FORMAT` where the client is not one of this kind.
-    fn status(&self, client: &[u8], now: UnixMillis) -> Result<ClientStatus, Refusal>;
+    fn deliverer(&self, client: &[u8]) -> Result<Option<Address>, Refusal> {
+        let _ = client;
+        Ok(None)
+    }
 
     /// Accepts `leaf` as a lane leaf of the chain, by `proof`.
     ///
@@ -109,7 +163,7 @@ pub trait Verifier: Send + Sync {
         client: &[u8],
         now: UnixMillis,
         proof: &[u8],
-        leaf: Hash,
+        leaf: &LaneLeaf,
     ) -> Result<VerifiedHead, HeadError>;
 
     /// Moves the client; with it, to another validator set.
@@ -123,7 +177,7 @@ pub trait Verifier: Send + Sync {
         update: &[u8],
     ) -> Result<VerifiedHead, HeadError>;
 
-    /// Freezes the client where the evidence shows two acceptable headers that contradict.
+    /// Judges evidence that two acceptable statements contradict.
     ///
     /// # Errors
     /// `E_PROOF` where the evidence shows nothing.
@@ -132,7 +186,7 @@ pub trait Verifier: Send + Sync {
         client: &[u8],
         now: UnixMillis,
         evidence: &[u8],
-    ) -> Result<Vec<u8>, Refusal>;
+    ) -> Result<Conviction, Refusal>;
 
     /// Sets a new trusted header. Whoever calls it has the authority to, and has seen that there is
     /// something to recover: an expired or frozen client, or a link frozen over a lane while its

@@ -2,11 +2,12 @@
 
 use crate::link::LinkTask;
 use std::collections::BTreeMap;
-use tombolo_adapter::{AdapterError, LinkHead, Standing as Stand};
+use tombolo_adapter::{AdapterError, ClientView, LinkHead, Standing as Stand};
 use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
 };
 use tombolo_types::{
+    id::ChainId,
     lane::{Delivery, Direction, LaneKey, Message},
     message::Body,
 };
@@ -17,16 +18,23 @@ use tracing::Span;
 /// # Errors
 /// The end that gave no answer, and why.
 pub async fn look(task: &LinkTask) -> Result<(LinkSight, LinkHead, LinkHead), (End, AdapterError)> {
-    let (hub, chain) = tokio::join!(look_at(task, End::Hub), look_at(task, End::Chain));
-    let (hub, hub_head) = hub.map_err(|error| (End::Hub, error))?;
-    let (chain, chain_head) = chain.map_err(|error| (End::Chain, error))?;
+    let status = |end| task.end(end).chain.client_status(task.id);
+    let (at_hub, at_chain) = tokio::join!(status(End::Hub), status(End::Chain));
+    let at_hub = at_hub.map_err(|error| (End::Hub, error))?;
+    let at_chain = at_chain.map_err(|error| (End::Chain, error))?;
+    // Each end proves to the client that the other holds.
+    let (hub, chain) = tokio::join!(
+        task.hub.chain.head(task.id, &at_chain),
+        task.chain.chain.head(task.id, &at_hub),
+    );
+    let hub_head = hub.map_err(|error| (End::Hub, error))?;
+    let chain_head = chain.map_err(|error| (End::Chain, error))?;
+    let hub = sight_of(task.hub.chain.descriptor().chain_id, &hub_head, &at_hub);
+    let chain = sight_of(task.chain.chain.descriptor().chain_id, &chain_head, &at_chain);
     Ok((LinkSight { link: task.id, hub, chain }, hub_head, chain_head))
 }
 
-async fn look_at(task: &LinkTask, end: End) -> Result<(EndSight, LinkHead), AdapterError> {
-    let chain = &task.end(end).chain;
-    let (head, client) = tokio::join!(chain.head(task.id), chain.client_status(task.id));
-    let (head, client) = (head?, client?);
+fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
     let lanes: BTreeMap<_, _> = head
         .lanes
         .iter()
@@ -43,8 +51,8 @@ async fn look_at(task: &LinkTask, end: End) -> Result<(EndSight, LinkHead), Adap
             (leaf.lane, sight)
         })
         .collect();
-    let sight = EndSight {
-        chain: chain.descriptor().chain_id,
+    EndSight {
+        chain,
         height: head.head.height,
         time: head.head.time,
         validators_root: head.head.validators_root,
@@ -62,8 +70,7 @@ async fn look_at(task: &LinkTask, end: End) -> Result<(EndSight, LinkHead), Adap
             validators_root: client.validators_root,
         },
         lanes,
-    };
-    Ok((sight, head))
+    }
 }
 
 /// Carries out the steps towards `to`, in order, from what `from` proved; gives how many were

@@ -1,6 +1,6 @@
 //! What a chain takes, and what it refuses.
 
-use super::{Fixture, received, within};
+use super::{Fixture, received, view, within};
 use crate::{Ability, AdapterError, Declare, Query, Sink, Source, TransactionStatus};
 use tombolo_types::{Class, id::LinkId, id::TxId, verifier::ClientStatus};
 
@@ -67,7 +67,10 @@ pub(super) async fn refuses_what_is_not_proved<F: Fixture>(fixture: &mut F) {
 pub(super) async fn names_what_it_does_not_know<F: Fixture>(fixture: &F) {
     let adapter = fixture.adapter();
     let nowhere = LinkId([0xee; 32]);
-    assert_eq!(class("head", within("head", adapter.head(nowhere)).await), Class::NotFound);
+    assert_eq!(
+        class("head", within("head", adapter.head(nowhere, &view(fixture))).await),
+        Class::NotFound
+    );
     let status = within("status", adapter.client_status(nowhere)).await;
     assert_eq!(class("status", status), Class::NotFound);
     let update = within("update", adapter.update_client(nowhere, vec![1])).await;
@@ -84,7 +87,7 @@ pub(super) async fn refuses_what_it_does_not_declare<F: Fixture>(fixture: &F) {
                 class("nonsense", within("report", report).await)
             }
             Ability::ClientUpdates if !declared(ability) => {
-                let view = fixture.view_of(&fixture.follower().client);
+                let view = view(fixture);
                 class("update", within("update", adapter.client_update(&view)).await)
             }
             Ability::Query if !declared(ability) => {

@@ -2,7 +2,6 @@
 
 use super::{Fixture, Reorganisation, head, leaf_of, received, send_and_wait, sent, within};
 use crate::{Ability, Declare, Query, Sink, Source, TransactionStatus};
-use tombolo_crypto::digest;
 use tombolo_types::lane::DATA_LANE;
 
 /// A client that last looked at genesis follows all changes, one update at a time.
@@ -18,7 +17,7 @@ pub(super) async fn leads_a_client_over_a_change_of_validators<F: Fixture>(fixtu
     let mut client = follower.client;
     let mut updates = 0;
     loop {
-        let view = fixture.view_of(&client);
+        let view = follower.verifier.view(&client, fixture.now()).expect("a client");
         let update = within("client update", fixture.adapter().client_update(&view)).await;
         let Some(update) = update.expect("an answer") else { break };
         let moved = follower.verifier.update(&client, fixture.now(), &update);
@@ -27,11 +26,12 @@ pub(super) async fn leads_a_client_over_a_change_of_validators<F: Fixture>(fixtu
         assert!(updates < 100, "the client is led in circles");
     }
     assert!(updates >= 2, "two changes need two updates");
-    let shown = head(fixture).await;
+    let view = follower.verifier.view(&client, fixture.now()).expect("a client");
+    let shown = fixture.adapter().head(fixture.link(), &view).await.expect("the link is there");
     let proved = leaf_of(&shown, DATA_LANE);
     follower
         .verifier
-        .head(&client, fixture.now(), &proved.head_proof, digest::lane_leaf(&proved.leaf))
+        .head(&client, fixture.now(), &proved.head_proof, &proved.leaf)
         .expect("a head under the newest validators");
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn announce(
         link.trust_epoch
     );
     let now = cx.block.time;
-    let status = verifier.status(&link.client, now)?;
+    let status = verifier.view(&link.client, now)?.status;
     // A lane that contradicts itself freezes the link and leaves the client well.
     ensure!(
         link.status == LinkStatus::Frozen

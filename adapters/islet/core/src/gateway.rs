@@ -16,7 +16,7 @@ use tombolo_types::{
     message::{Body, Hello, PROTOCOL_VERSION},
     refuse,
     store::View,
-    verifier::Verifier,
+    verifier::{LinkTerms, Verifier},
 };
 
 /// The kind that genesis names.
@@ -132,11 +132,13 @@ pub(crate) fn lay(
     check_council(&genesis.council, genesis.council_threshold)?;
     let anchor = Anchor::decode(&genesis.hub_anchor)?;
     let trusting_period_ms = cx.parameters.trusting_period_ms;
-    let client = verifier.start(&genesis.hub_anchor, trusting_period_ms, cx.block.time)?;
     let chain = cx.block.chain_id;
+    let (address, link) = (gateway_address(chain), hub_link_id(anchor.chain_id, chain));
+    let terms = LinkTerms { link, gateway: address, mode: MODE, trusting_period_ms };
+    let client = verifier.start(&genesis.hub_anchor, &terms, cx.block.time)?;
     let gateway = Gateway {
-        address: gateway_address(chain),
-        link: hub_link_id(anchor.chain_id, chain),
+        address,
+        link,
         hub: anchor.chain_id,
         council: genesis.council.clone(),
         council_threshold: genesis.council_threshold,

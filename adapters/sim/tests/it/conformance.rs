@@ -1,9 +1,9 @@
 //! The suite of all adapters, over chains of each finality.
 
-use crate::{depth, light_client};
+use crate::{depth, follower, light_client};
 use async_trait::async_trait;
 use tombolo_adapter::{
-    Ability, ClientView, Finality, Sink as _,
+    Ability, Finality, Sink as _,
     suite::{self, Fixture, Follower, Reorganisation, delivery_from},
 };
 use tombolo_crypto::client::LightClient;
@@ -70,15 +70,20 @@ impl Fixture for SimFixture {
         hub.produce_until_final();
         let sent = crate::data_leaf(&self.hub, self.pair.link).await.leaf.size;
         let first = MessageNumber(sent - count);
-        delivery_from(&self.hub, self.pair.link, DATA_LANE, first, count).await.unwrap()
+        delivery_from(
+            &self.hub,
+            self.pair.link,
+            DATA_LANE,
+            first,
+            count,
+            &follower(self.hub.chain()),
+        )
+        .await
+        .unwrap()
     }
 
     fn follower(&self) -> Follower {
         Follower { verifier: Box::new(LightClient), client: light_client(&self.pair.chain) }
-    }
-
-    fn view_of(&self, client: &[u8]) -> ClientView {
-        ClientView::of_light_client(client, self.now()).unwrap()
     }
 
     async fn change_validators(&mut self) {

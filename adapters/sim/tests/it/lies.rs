@@ -1,13 +1,13 @@
 //! The real light client and the real ledger against chains that lie.
 
-use crate::{believe, data_leaf, depth, light_client};
+use crate::{believe, data_leaf, depth, follower, light_client};
 use tombolo_adapter::{AdapterError, Sink as _, Source as _, Standing, suite::delivery_from};
 use tombolo_crypto::client::LightClient;
 use tombolo_sim::{Dropped, Lie, Pair, Settings, open_pair};
 use tombolo_types::{
     Class, MessageNumber,
     lane::DATA_LANE,
-    verifier::{ClientStatus, HeadError, Verifier as _},
+    verifier::{ClientStatus, Conviction, HeadError, Verifier as _},
 };
 
 fn pair(seed: u64) -> Pair {
@@ -28,7 +28,8 @@ async fn relay(
     count: u64,
 ) -> Result<(), AdapterError> {
     let first = MessageNumber(first);
-    let delivery = delivery_from(hub, pair.link, DATA_LANE, first, count).await?;
+    let delivery =
+        delivery_from(hub, pair.link, DATA_LANE, first, count, &follower(hub.chain())).await?;
     pair.chain_adapter().deliver(delivery).await.map(drop)
 }
 
@@ -66,8 +67,16 @@ async fn a_forger_is_believed_nothing() {
             other => panic!("{other:?}"),
         }
         let honest = pair.hub_adapter();
-        let mut delivery =
-            delivery_from(&honest, pair.link, DATA_LANE, MessageNumber(0), 3).await.unwrap();
+        let mut delivery = delivery_from(
+            &honest,
+            pair.link,
+            DATA_LANE,
+            MessageNumber(0),
+            3,
+            &follower(honest.chain()),
+        )
+        .await
+        .unwrap();
         delivery.leaf = proved.leaf;
         delivery.head_proof = proved.head_proof;
         let refused = pair.chain_adapter().deliver(delivery).await.unwrap_err();
@@ -90,7 +99,10 @@ async fn an_equivocator_freezes_the_link() {
     // A proved contradiction is no refusal: the ledger acts on it.
     relay(&pair, &hub, 2, 2).await.unwrap();
     let chain = pair.chain_adapter();
-    assert_eq!(chain.head(pair.link).await.unwrap().standing, Standing::Shut);
+    assert_eq!(
+        chain.head(pair.link, &follower(&pair.chain)).await.unwrap().standing,
+        Standing::Shut
+    );
     assert_eq!(chain.client_status(pair.link).await.unwrap().status, ClientStatus::Frozen);
     assert_eq!(data_leaf(&chain, pair.link).await.leaf.received, 2, "the lie brought nothing");
     hub.tell(None);
@@ -103,11 +115,15 @@ async fn evidence_of_equivocation_freezes_the_link_before_any_lie_is_told() {
     send_from_hub(&mut pair, 1);
     let evidence = pair.hub.equivocate().unwrap().evidence;
     let client = light_client(&pair.hub);
-    let frozen = LightClient.misbehaviour(&client, pair.hub.now(), &evidence).unwrap();
-    assert_eq!(LightClient.status(&frozen, pair.hub.now()), Ok(ClientStatus::Frozen));
+    let conviction = LightClient.misbehaviour(&client, pair.hub.now(), &evidence).unwrap();
+    let Conviction::Frozen { client } = conviction else { panic!("{conviction:?}") };
+    assert_eq!(LightClient.view(&client, pair.hub.now()).unwrap().status, ClientStatus::Frozen);
     let chain = pair.chain_adapter();
     chain.report_misbehaviour(pair.link, evidence).await.unwrap();
-    assert_eq!(chain.head(pair.link).await.unwrap().standing, Standing::Shut);
+    assert_eq!(
+        chain.head(pair.link, &follower(&pair.chain)).await.unwrap().standing,
+        Standing::Shut
+    );
 }
 
 /// It can delay, and nothing else; whoever has an honest node goes on.
@@ -162,7 +178,10 @@ async fn a27_a_reorganisation_below_finality_leaves_nothing() {
         let size = data_leaf(&hub, pair.link).await.leaf.size;
         relay(&pair, &hub, 2, size - 2).await.unwrap();
         assert_eq!(data_leaf(&chain, pair.link).await.leaf.received, size);
-        assert_eq!(chain.head(pair.link).await.unwrap().standing, Standing::Open);
+        assert_eq!(
+            chain.head(pair.link, &follower(&pair.chain)).await.unwrap().standing,
+            Standing::Open
+        );
     }
     let pair = open_pair(52, depth(52, DEPTH), Settings::instant(53)).unwrap();
     assert_eq!(pair.hub.reorganise(u64::MAX, Dropped::Lost), DEPTH, "no more than is not final");

@@ -1,6 +1,6 @@
 //! A network that loses questions and answers: asking again is safe and leads to the end.
 
-use crate::data_leaf;
+use crate::{data_leaf, follower};
 use std::num::NonZeroU64;
 use tombolo_adapter::{
     AdapterError, Finality, Remedy, Sink as _, Source as _, suite::delivery_from,
@@ -29,7 +29,15 @@ async fn messages_pass_once_over_a_lossy_network() {
             }
             let first = MessageNumber(received);
             let attempt = async {
-                let delivery = delivery_from(&source, pair.link, DATA_LANE, first, 3).await?;
+                let delivery = delivery_from(
+                    &source,
+                    pair.link,
+                    DATA_LANE,
+                    first,
+                    3,
+                    &follower(source.chain()),
+                )
+                .await?;
                 sink.deliver(delivery).await
             };
             match attempt.await {
@@ -59,8 +67,16 @@ async fn heads_and_outcomes_are_waited_for() {
     pair.send(&hub, 1).unwrap();
     hub.produce_until_final();
     let (source, sink) = (pair.hub_adapter(), pair.chain_adapter());
-    let delivery =
-        delivery_from(&source, pair.link, DATA_LANE, MessageNumber::ZERO, 1).await.unwrap();
+    let delivery = delivery_from(
+        &source,
+        pair.link,
+        DATA_LANE,
+        MessageNumber::ZERO,
+        1,
+        &follower(source.chain()),
+    )
+    .await
+    .unwrap();
     let before = pair.chain.final_height();
     let (outcome, head, ()) = tokio::join!(sink.deliver(delivery), sink.next_head(before), async {
         tokio::task::yield_now().await;
@@ -82,8 +98,16 @@ async fn the_slower_of_two_relayers_is_told_of_the_replay() {
     pair.send(&hub, 1).unwrap();
     hub.produce_until_final();
     let first = MessageNumber::ZERO;
-    let delivery =
-        delivery_from(&pair.hub_adapter(), pair.link, DATA_LANE, first, 1).await.unwrap();
+    let delivery = delivery_from(
+        &pair.hub_adapter(),
+        pair.link,
+        DATA_LANE,
+        first,
+        1,
+        &follower(pair.hub_adapter().chain()),
+    )
+    .await
+    .unwrap();
     let one = pair.chain_adapter();
     let other = tombolo_sim::SimAdapter::new(pair.chain.clone(), pair.operator.clone());
     let (faster, slower, ()) =

@@ -62,11 +62,12 @@ pub(crate) fn take_hello(
         link.id,
         link.mode
     );
+    // Where the proof holds the code's hash, what the gateway says of itself is not asked.
+    let code_hash = arrival.code_hash.unwrap_or(hello.gateway_code_hash);
     ensure!(
-        hello.gateway_code_hash == registration.code_hash,
+        code_hash == registration.code_hash,
         State,
-        "the gateway's code has hash {}, {} was registered",
-        hello.gateway_code_hash,
+        "the gateway's code has hash {code_hash}, {} was registered",
         registration.code_hash
     );
     ensure!(

@@ -29,7 +29,7 @@ use tombolo_types::{
     message::{Body, CouncilAct, Hello, PROTOCOL_VERSION, Refused, class_of},
     refuse,
     store::View,
-    verifier::ClientStatus,
+    verifier::{ClientStatus, LinkTerms},
 };
 
 /// The longest name of an identification method, in bytes.
@@ -182,18 +182,24 @@ pub(crate) fn register(
     let Some(verifier) = hub.verifier(&new.verifier) else {
         refuse!(Unsupported, "this hub has no verifier named {}", new.verifier);
     };
-    let trusting_ms = cx.parameters.trusting_period_ms;
-    let client = verifier.start(&new.anchor, trusting_ms, cx.block.time)?;
-    let (chain, peer_height, peer_id) = verifier.position(&client)?;
+    let chain = new.chain;
+    let id = digest::link_id(cx.block.chain_id, chain, new.gateway, new.incarnation);
+    let terms = LinkTerms {
+        link: id,
+        gateway: new.gateway,
+        mode: new.mode,
+        trusting_period_ms: cx.parameters.trusting_period_ms,
+    };
+    let client = verifier.start(&new.anchor, &terms, cx.block.time)?;
+    let anchor = verifier.view(&client, cx.block.time)?;
     ensure!(
-        chain == new.chain && chain != cx.block.chain_id,
+        anchor.chain == chain && chain != cx.block.chain_id,
         Format,
-        "the anchor is of chain {chain}, the link is to chain {}, this hub is {}",
-        new.chain,
+        "the anchor is of chain {}, the link is to chain {chain}, this hub is {}",
+        anchor.chain,
         cx.block.chain_id
     );
     check_disjoint(cx, new)?;
-    let id = digest::link_id(cx.block.chain_id, chain, new.gateway, new.incarnation);
     let link = Link {
         id,
         chain,
@@ -201,9 +207,9 @@ pub(crate) fn register(
         status: LinkStatus::Proposed,
         verifier: new.verifier.clone(),
         client,
-        peer_height,
-        peer_id,
-        peer_time: UnixMillis::ZERO,
+        peer_height: anchor.height,
+        peer_id: anchor.block_id,
+        peer_time: anchor.newest_time,
         trust_epoch: 0,
         peer_trust_epoch: 0,
         peer_weight_max: Weight::ZERO,
@@ -359,7 +365,7 @@ pub(crate) fn recover(
     let Some(verifier) = hub.verifier(&link.verifier) else {
         refuse!(Unsupported, "this hub has no verifier named {}", link.verifier);
     };
-    let status = verifier.status(&link.client, cx.block.time)?;
+    let status = verifier.view(&link.client, cx.block.time)?.status;
     let is_frozen = link.status == LinkStatus::Frozen;
     ensure!(
         is_frozen || matches!(status, ClientStatus::Expired | ClientStatus::Frozen),

@@ -27,7 +27,7 @@ use tombolo_types::{
     record::Record,
     store::{Batch, Entry, View},
     transaction::{HeadProof, Misbehaviour, SignedTransaction, Transaction},
-    verifier::Verifier,
+    verifier::{LinkTerms, Verifier},
 };
 
 pub(crate) const START: u64 = 1_700_000_000_000;
@@ -336,13 +336,14 @@ impl Machine for Peer {
     fn genesis(&self, cx: &mut Context<'_, '_>, genesis: &Genesis) -> Result<(), Refusal> {
         let anchor = Anchor::decode(&genesis.hub_anchor)?;
         let id = digest::link_id(anchor.chain_id, cx.block.chain_id, GATEWAY, 1);
+        let terms = LinkTerms { link: id, gateway: GATEWAY, mode: 1, trusting_period_ms: 1 << 40 };
         let link = Link {
             id,
             chain: anchor.chain_id,
             mode: 1,
             status: LinkStatus::Open,
             verifier: "tombolo".into(),
-            client: self.client.start(&genesis.hub_anchor, 1 << 40, cx.block.time)?,
+            client: self.client.start(&genesis.hub_anchor, &terms, cx.block.time)?,
             peer_height: anchor.height,
             peer_id: anchor.block_id,
             peer_time: anchor.time,

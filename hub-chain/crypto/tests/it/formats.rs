@@ -139,8 +139,8 @@ pub(crate) fn verify_certificate(file: &Value) {
     }
 }
 
-pub(crate) fn lane() -> Value {
-    let leaf = LaneLeaf {
+pub(crate) fn lane_leaf() -> LaneLeaf {
+    LaneLeaf {
         link: word("a link").into(),
         direction: Direction::ChainToHub as u8,
         lane: LaneNumber(1),
@@ -153,7 +153,11 @@ pub(crate) fn lane() -> Value {
         peer_height: Height(77),
         peer_id: word("peer block").into(),
         trust_epoch: 3,
-    };
+    }
+}
+
+pub(crate) fn lane() -> Value {
+    let leaf = lane_leaf();
     let message = Message {
         kind: 0x0101,
         weight: Weight(5),

@@ -1,13 +1,17 @@
 //! Vectors of proofs: what a contract or another implementation must accept.
 
-use crate::inputs::{
-    bytes_of, certificate_of, chain, first_set, hash_of, hashes, hashes_of, header_at, hex, set,
-    word,
+use crate::{
+    formats::lane_leaf,
+    inputs::{
+        bytes_of, certificate_of, chain, first_set, hash_of, hashes, hashes_of, header_at, hex,
+        set, word,
+    },
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tombolo_crypto::{
     client::LightClient,
+    digest,
     keccak256::keccak256,
     log::{
         self, Nodes, append_tiles, consistency_proof, inclusion_proof, range_proof, root_at,
@@ -16,11 +20,11 @@ use tombolo_crypto::{
     tree,
 };
 use tombolo_types::{
-    Hash, UnixMillis,
+    Address, Hash, UnixMillis,
     header::Anchor,
-    lane::RangeProof,
+    lane::{LaneLeaf, RangeProof},
     transaction::{ClientUpdate, HeadProof},
-    verifier::Verifier as _,
+    verifier::{LinkTerms, Verifier as _},
 };
 
 const SIZES: [u64; 9] = [0, 1, 2, 3, 7, 8, 13, 16, 37];
@@ -153,7 +157,8 @@ const PERIOD: u64 = 1_209_600_000;
 /// A client's way from genesis over a change of validators to a head, in order.
 pub(crate) fn client() -> Value {
     let (old, new) = (first_set(), set(8, &[(4, 1), (5, 1), (6, 1)]));
-    let lanes = [word("lane 0"), word("lane 1"), word("lane 2")];
+    let leaf = lane_leaf();
+    let lanes = [word("lane 0"), digest::lane_leaf(&leaf), word("lane 2")];
     let anchor = Anchor {
         chain_id: chain(),
         height: tombolo_types::Height::ZERO,
@@ -187,7 +192,7 @@ pub(crate) fn client() -> Value {
         "lane_leaves": hashes(&lanes),
         "lanes_root": hex(tree::lanes_root(&lanes)),
         "head_proof": hex(head.encode()),
-        "head_leaf": hex(lanes[1]),
+        "head_leaf": hex(leaf.encode()),
         "height": 8,
         "block_id": hex(tombolo_crypto::digest::block_id(&head.header)),
     })
@@ -195,11 +200,16 @@ pub(crate) fn client() -> Value {
 
 pub(crate) fn verify_client(file: &Value) {
     let now = UnixMillis(file["now"].as_u64().unwrap());
-    let period = file["trusting_period_ms"].as_u64().unwrap();
-    let client = LightClient.start(&bytes_of(&file["anchor"]), period, now).unwrap();
+    let leaf = LaneLeaf::decode(&bytes_of(&file["head_leaf"])).unwrap();
+    let terms = LinkTerms {
+        link: leaf.link,
+        gateway: Address([7; 20]),
+        mode: 1,
+        trusting_period_ms: file["trusting_period_ms"].as_u64().unwrap(),
+    };
+    let client = LightClient.start(&bytes_of(&file["anchor"]), &terms, now).unwrap();
     let client = LightClient.update(&client, now, &bytes_of(&file["update"])).unwrap().client;
-    let leaf = hash_of(&file["head_leaf"]);
-    let head = LightClient.head(&client, now, &bytes_of(&file["head_proof"]), leaf).unwrap();
+    let head = LightClient.head(&client, now, &bytes_of(&file["head_proof"]), &leaf).unwrap();
     assert_eq!(Some(head.height.0), file["height"].as_u64());
     assert_eq!(Hash::from(head.block_id), hash_of(&file["block_id"]));
 }

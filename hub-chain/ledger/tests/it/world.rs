@@ -28,7 +28,7 @@ use tombolo_types::{
     record::Record,
     store::{Batch, Entry, View},
     transaction::{Block, HeadProof, SignedTransaction, Transaction},
-    verifier::Verifier,
+    verifier::{LinkTerms, Verifier},
 };
 
 pub(crate) const BEGIN: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -312,7 +312,7 @@ impl<const HUB: bool> Chain<HUB> {
             mode: 1,
             status: LinkStatus::Open,
             verifier: client::KIND.into(),
-            client: LightClient.start(&peer.encode(), PERIOD_MS, self.time).unwrap(),
+            client: LightClient.start(&peer.encode(), &terms(id), self.time).unwrap(),
             peer_height: peer.height,
             peer_id: peer.block_id,
             peer_time: peer.time,
@@ -323,6 +323,10 @@ impl<const HUB: bool> Chain<HUB> {
         };
         self.call(ToyCall::OpenLink(Box::new(link))).unwrap();
     }
+}
+
+fn terms(link: LinkId) -> LinkTerms {
+    LinkTerms { link, gateway: Address([7; 20]), mode: 1, trusting_period_ms: PERIOD_MS }
 }
 
 pub(crate) fn certify(header: &Header, validator: u8) -> Certificate {

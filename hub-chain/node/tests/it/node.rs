@@ -202,7 +202,7 @@ async fn proves_its_lanes(node: &Running, party: &mut Party) {
     }
     let links = client.links().await.unwrap();
     let [link] = &*links.links else { panic!("{links:?}") };
-    assert_eq!((link.id, link.client_status, link.lanes[1].size), (LINK, ClientStatus::Active, 3));
+    assert_eq!((link.id, link.client.status, link.lanes[1].size), (LINK, ClientStatus::Active, 3));
 
     // Another ledger's light client believes the heads from genesis alone.
     let chain = digest::chain_id(&node.genesis);
@@ -214,17 +214,14 @@ async fn proves_its_lanes(node: &Running, party: &mut Party) {
         validators: node.genesis.validators.clone(),
     };
     let heads = client.heads(LINK).await.unwrap();
-    let light = LightClient.start(&anchor.encode(), 3_600_000, heads.time).unwrap();
+    let light = LightClient.start(&anchor.encode(), &toy::terms(), heads.time).unwrap();
     assert_eq!(heads.leaves.len(), 2);
     for proved in &heads.leaves {
-        let leaf = digest::lane_leaf(&proved.leaf);
-        let head = LightClient.head(&light, heads.time, &proved.head_proof, leaf).unwrap();
+        let (leaf, proof) = (&proved.leaf, &proved.head_proof);
+        let head = LightClient.head(&light, heads.time, proof, leaf).unwrap();
         assert_eq!(head.height, heads.height);
-        let other = digest::lane_leaf(&tombolo_types::lane::LaneLeaf {
-            size: proved.leaf.size + 1,
-            ..proved.leaf.clone()
-        });
-        assert!(LightClient.head(&light, heads.time, &proved.head_proof, other).is_err());
+        let other = tombolo_types::lane::LaneLeaf { size: leaf.size + 1, ..leaf.clone() };
+        assert!(LightClient.head(&light, heads.time, proof, &other).is_err());
     }
 
     let query = MessagesQuery {

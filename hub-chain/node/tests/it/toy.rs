@@ -7,14 +7,14 @@ use tombolo_ledger::{
     lanes::{self, Link, LinkStatus, Room},
 };
 use tombolo_types::{
-    Hash, Height, LaneNumber, Power, Refusal, UnixMillis, Weight,
+    Address, Hash, Height, LaneNumber, Power, Refusal, UnixMillis, Weight,
     header::{Anchor, Genesis, GenesisIdentity, HEADER_VERSION, Validator, ValidatorSet},
     id::{BlockId, ChainId, IdentityId, LinkId, SchemaId},
     lane::{DATA_LANE, Direction},
     message::{Body, Role, SchemaUpdate},
     refuse,
     transaction::{SignedTransaction, Transaction},
-    verifier::Verifier,
+    verifier::{LinkTerms, Verifier},
 };
 
 pub(crate) const START: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -84,6 +84,11 @@ impl Machine for Toy {
     }
 }
 
+/// The terms of the toy's one link.
+pub(crate) fn terms() -> LinkTerms {
+    LinkTerms { link: LINK, gateway: Address([7; 20]), mode: 1, trusting_period_ms: 3_600_000 }
+}
+
 fn link(now: UnixMillis) -> Link {
     let chain = ChainId([0x22; 32]);
     let anchor = Anchor {
@@ -93,7 +98,7 @@ fn link(now: UnixMillis) -> Link {
         time: now,
         validators: set(&key(9)),
     };
-    let client = LightClient.start(&anchor.encode(), 3_600_000, now).unwrap();
+    let client = LightClient.start(&anchor.encode(), &terms(), now).unwrap();
     Link {
         id: LINK,
         chain,

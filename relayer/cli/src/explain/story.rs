@@ -328,7 +328,7 @@ fn shut(way: &Way, toward: Toward) -> Option<(String, String)> {
         Toward::Hub => ("the hub", Some(&way.hub), "a quorum of the hub's stakeholders"),
         Toward::Chain => (way.name.as_str(), way.chain.as_ref(), "the chain's recovery council"),
     };
-    let word = match end?.client_status {
+    let word = match end?.client.status {
         ClientStatus::Expired => "has expired",
         ClientStatus::Frozen => "is frozen",
         ClientStatus::Active | ClientStatus::Expiring => return None,

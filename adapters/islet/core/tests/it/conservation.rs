@@ -143,6 +143,7 @@ impl Bare {
             number: MessageNumber::ZERO,
             source_height: Height(1),
             source_time: self.time,
+            code_hash: None,
             salt: Hash::ZERO,
             not_after: UnixMillis::ZERO,
         };

@@ -6,7 +6,9 @@ use crate::{
 };
 use std::sync::LazyLock;
 use tombolo_crypto::{client::LightClient, digest, secp256k1::SecretKey};
-use tombolo_islet_core::{IDENTIFICATION_METHOD, Islet, IsletCall, MODE, code_hash, hub_link_id};
+use tombolo_islet_core::{
+    IDENTIFICATION_METHOD, Islet, IsletCall, MODE, code_hash, gateway_address, hub_link_id,
+};
 use tombolo_ledger::{
     Call,
     lanes::{Link, LinkStatus},
@@ -25,7 +27,7 @@ use tombolo_types::{
         Status, Vote,
     },
     schema::{Field, FieldKind, Schema},
-    verifier::Verifier as _,
+    verifier::{LinkTerms, Verifier as _},
 };
 
 pub(crate) const ASSET: AssetId = AssetId([0xa5; 32]);
@@ -256,13 +258,19 @@ impl World {
         let mut islet = Chain::new(Islet, "islet", 101, founding);
         let link = hub_link_id(hub.id, islet.id);
         let anchor = islet.anchor();
+        let terms = LinkTerms {
+            link,
+            gateway: gateway_address(islet.id),
+            mode: MODE,
+            trusting_period_ms: 1_209_600_000,
+        };
         let opened = Link {
             id: link,
             chain: islet.id,
             mode: MODE,
             status: LinkStatus::Open,
             verifier: "tombolo".into(),
-            client: LightClient.start(&anchor.encode(), 1_209_600_000, BEGIN).unwrap(),
+            client: LightClient.start(&anchor.encode(), &terms, BEGIN).unwrap(),
             peer_height: anchor.height,
             peer_id: anchor.block_id,
             peer_time: anchor.time,

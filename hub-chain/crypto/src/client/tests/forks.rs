@@ -7,7 +7,7 @@ use super::*;
 fn a28_a_part_of_the_old_set_cannot_invent_a_new_one() {
     let three = set(1, &[(1, 1), (2, 1), (3, 1)]);
     let anchor = Anchor { validators: three.clone(), ..anchor() }.encode();
-    let client = CLIENT.start(&anchor, PERIOD, UnixMillis(GENESIS)).unwrap();
+    let client = CLIENT.start(&anchor, &terms(PERIOD), UnixMillis(GENESIS)).unwrap();
     let invented = set(31, &[(8, 1), (9, 1)]);
     let last = header_at(30, &three, &invented);
     for signers in [&[1][..], &[1, 2]] {
@@ -32,7 +32,7 @@ fn a28_equivocation_freezes() {
     other.log_root = keccak256(b"another history");
     // Validators 1 and 2 signed both blocks; 4 was shown only the second.
     let proof = head_proof(&other, certified(&other, &[1, 2, 4]));
-    let frozen = froze(CLIENT.head(&client, now(21), &proof, leaf(2)), "both certified at height");
+    let frozen = froze(CLIENT.head(&client, now(21), &proof, &leaf(2)), "both certified at height");
     let state = ClientState::decode(&frozen).unwrap();
     assert_eq!(state.frozen, Some(Frozen { at: now(21), evidence: keccak256(&proof) }));
     let update = update(&other, certified(&other, &[1, 2, 4]), &old_set());
@@ -48,7 +48,7 @@ fn a28_amnesia_freezes() {
     let id = digest::block_id(&other);
     let later = certificate(chain(), Height(20), Round(1), id, &[2, 3, 4]);
     froze(
-        CLIENT.head(&at_20(), now(21), &head_proof(&other, later), leaf(2)),
+        CLIENT.head(&at_20(), now(21), &head_proof(&other, later), &leaf(2)),
         "both certified at height 20",
     );
 }
@@ -73,7 +73,7 @@ fn a28_lunatic_headers_freeze() {
         let mut wrong = header_at(height, &old_set(), &old_set());
         wrong.time = UnixMillis(GENESIS + time);
         let proof = head_proof(&wrong, certified(&wrong, &[1, 2, 3]));
-        froze(CLIENT.head(&at_20(), now(21), &proof, leaf(2)), "is not after time");
+        froze(CLIENT.head(&at_20(), now(21), &proof, &leaf(2)), "is not after time");
     }
 }
 
@@ -83,8 +83,9 @@ fn a28_evidence_of_two_headers_freezes_a_client_that_saw_neither() {
     let mut b = a.clone();
     b.writes_digest = keccak256(b"diverged");
     let evidence = misbehaviour(&a, certified(&a, &[1, 2, 3]), &b, certified(&b, &[1, 2, 4]));
-    let client = CLIENT.misbehaviour(&at_20(), now(40), &evidence).unwrap();
-    assert_eq!(CLIENT.status(&client, now(40)), Ok(ClientStatus::Frozen));
+    let conviction = CLIENT.misbehaviour(&at_20(), now(40), &evidence).unwrap();
+    let Conviction::Frozen { client } = conviction else { panic!("{conviction:?}") };
+    assert_eq!(status(&client, now(40)), ClientStatus::Frozen);
     let again = CLIENT.misbehaviour(&client, now(40), &evidence).unwrap_err();
     assert_eq!(again.class, Class::Proof);
 }
@@ -137,13 +138,13 @@ fn a28_a_set_that_was_left_long_ago_cannot_freeze() {
     for height in [60, 90, 119] {
         let header = header_at(height, &set, &set);
         let proof = head_proof(&header, certified(&header, &[5, 6, 7]));
-        client = CLIENT.head(&client, now(height), &proof, leaf(2)).unwrap().client;
+        client = CLIENT.head(&client, now(height), &proof, &leaf(2)).unwrap().client;
     }
     froze(
-        CLIENT.head(&client, now(119), &old_at_31(), leaf(2)),
+        CLIENT.head(&client, now(119), &old_at_31(), &leaf(2)),
         "named its successor at height 30",
     );
-    let result = CLIENT.head(&client, now(120), &old_at_31(), leaf(2));
+    let result = CLIENT.head(&client, now(120), &old_at_31(), &leaf(2));
     refused(result, Class::Proof, "is none that the client");
 }
 

@@ -6,8 +6,9 @@ use tombolo_proto::view::{LaneView, LinkView, Receipt};
 use tombolo_relayer::report::FailureReport;
 use tombolo_types::{
     Class, Epoch, Height,
-    id::{ChainId, LinkId},
+    id::{BlockId, ChainId, LinkId},
     lane::DATA_LANE,
+    verifier::ClientView,
 };
 
 const LINK: LinkId = LinkId([7; 32]);
@@ -20,12 +21,16 @@ fn link(size: u64, taken: u64, received: u64) -> LinkView {
         mode: 1,
         status: LinkStatus::Open,
         verifier: "tombolo".into(),
-        client_height: Height(1),
-        client_time: UnixMillis(1),
-        client_status: ClientStatus::Active,
-        trusting_period_ms: 1_000,
-        client_set_since: Height(1),
-        client_validators_root: Hash::ZERO,
+        client: ClientView {
+            chain: CHAIN,
+            height: Height(1),
+            block_id: BlockId::ZERO,
+            newest_time: UnixMillis(1),
+            set_since: Height(1),
+            validators_root: Hash::ZERO,
+            status: ClientStatus::Active,
+            trusting_period_ms: 1_000,
+        },
         greeted: true,
         trust_epoch: 0,
         peer_trust_epoch: 0,
@@ -196,12 +201,12 @@ fn what_keeps_a_message_is_named_with_its_remedy() {
     });
     check(State::Blocked, &["seattle holds", "has expired", "recovery council"], |facts| {
         waiting(facts);
-        facts.ways[0].chain.as_mut().unwrap().client_status = ClientStatus::Expired;
+        facts.ways[0].chain.as_mut().unwrap().client.status = ClientStatus::Expired;
     });
     // The hub's own client does not matter on the way to the islet.
     check(State::Waiting, &["relayer status"], |facts| {
         waiting(facts);
-        facts.ways[0].hub.client_status = ClientStatus::Frozen;
+        facts.ways[0].hub.client.status = ClientStatus::Frozen;
     });
     check(State::Waiting, &["paused the link until 1970-01-01T00:01:30.000Z"], |facts| {
         waiting(facts);

@@ -3,6 +3,7 @@
 use super::{CrashAt, Made, Node, encode};
 use tombolo_adapter::{ChainHead, ClientView, LinkHead, ProvedLeaf, Standing};
 use tombolo_crypto::{
+    client::LightClient,
     digest::{self, VoteKind},
     log::range_proof,
     secp256k1::SecretKey,
@@ -24,6 +25,7 @@ use tombolo_types::{
     transaction::{
         Block, ClientUpdate, DecidedBlock, HeadProof, Misbehaviour, SignedTransaction, Transaction,
     },
+    verifier::Verifier as _,
 };
 
 /// The key of a certified header on the disk; it does not belong to replicated state.
@@ -285,7 +287,7 @@ impl<M: Machine> Node for Process<M> {
 
     fn client(&self, link: LinkId) -> Option<ClientView> {
         let link = lanes::link(&self.disk, link)?;
-        Some(ClientView::of_light_client(&link.client, self.tip().time).unwrap())
+        Some(LightClient.view(&link.client, self.tip().time).unwrap())
     }
 
     fn messages(
