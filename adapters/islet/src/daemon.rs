@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tombolo_islet_core::{
-    self as islet, Account, Hold, Holding, Islet, Item, ItemCopy, Lock, Standing,
+    self as islet, Account, Hold, Holding, Islet, Item, ItemCopy, Lock, Parcel, Standing,
 };
 use tombolo_ledger::{Principal, block, lanes};
 use tombolo_node::{
@@ -215,6 +215,16 @@ fn account(it: &Account) -> Value {
     value
 }
 
+fn parcel(hold: &str, it: &Parcel) -> Value {
+    json!({
+        "hold": hold,
+        "account": it.account.to_string(),
+        "asset": it.asset.to_string(),
+        "at_home": it.at_home,
+        "amount": it.amount.to_string(),
+    })
+}
+
 fn lock(it: &Lock) -> Value {
     let holds = it.held.holds.iter().map(|hold| match hold {
         Hold::Leaves { item, to } => {
@@ -233,6 +243,8 @@ fn lock(it: &Lock) -> Value {
             "asset": asset.to_string(),
             "amount": amount.to_string(),
         }),
+        Hold::Departs(parcel) => self::parcel("departs", parcel),
+        Hold::Arrives(parcel) => self::parcel("arrives", parcel),
     });
     json!({
         "xid": it.xid.to_string(),

@@ -100,6 +100,7 @@ impl Machine for Hub {
             (CONTROL_LANE, Body::Hello(hello)) => link::take_hello(cx, arrival, hello),
             (CONTROL_LANE, Body::CouncilAct(act)) => link::take_council_act(cx, arrival, act),
             (DATA_LANE, Body::Share(share)) => data::share(self, cx, arrival, share),
+            (DATA_LANE, Body::Begin(begin)) => commit::begin_from_chain(self, cx, arrival, &begin),
             (lane, body) => {
                 refuse!(Unsupported, "the hub takes no {} on lane {lane}", body.name())
             }

@@ -2,7 +2,7 @@
 //!
 //! One module per concept, each with its tables (first letter `h`), its calls and its rules:
 //! [`govern`] (proposals and approvals), [`identity`], [`link`], [`schema`], [`policy`],
-//! [`grant`], [`data`] and [`commit`] (the coordinator of two-phase commits); [`query`] is the
+//! [`grant`], [`data`], [`asset`] and [`commit`] (the coordinator of two-phase commits); [`query`] is the
 //! read side for shells.
 //!
 //! Invariants
@@ -26,6 +26,7 @@
     )
 )]
 
+pub mod asset;
 pub mod call;
 pub mod commit;
 pub mod data;

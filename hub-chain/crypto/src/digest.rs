@@ -10,7 +10,7 @@ use tombolo_types::{
     Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Round,
     action::{Branch, Terms},
     header::{Genesis, Header, ValidatorSet},
-    id::{BlockId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId, TxId, Xid},
+    id::{AssetId, BlockId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId, TxId, Xid},
     lane::{Direction, LaneLeaf},
     record::SaltedRecord,
 };
@@ -237,6 +237,18 @@ pub fn xid(terms: &Terms) -> Xid {
 #[must_use]
 pub fn authorisation(xid: Xid) -> Hash {
     Preimage::tagged("authorisation").word(xid).finish()
+}
+
+/// The word that stands in terms for an account of a linked chain that begins a two-phase commit.
+#[must_use]
+pub fn account_beginner(link: LinkId, account: Address) -> IdentityId {
+    Preimage::tagged("account-beginner").word(link).address(account).finish().into()
+}
+
+/// What a fungible asset is known by away from its home.
+#[must_use]
+pub fn voucher(home: ChainId, asset: AssetId) -> AssetId {
+    Preimage::tagged("voucher").word(home).word(asset).finish().into()
 }
 
 /// What both keys sign to bind an account on a chain to an identity.

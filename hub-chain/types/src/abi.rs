@@ -196,6 +196,18 @@ impl AbiValue for Vec<u8> {
     }
 }
 
+impl AbiValue for Vec<Vec<u8>> {
+    type Sol = sol_data::Array<sol_data::Bytes>;
+
+    fn to_sol(&self) -> Vec<alloy_sol_types::private::Bytes> {
+        self.iter().map(AbiValue::to_sol).collect()
+    }
+
+    fn from_sol(values: Vec<alloy_sol_types::private::Bytes>) -> Result<Self, AbiError> {
+        values.into_iter().map(AbiValue::from_sol).collect()
+    }
+}
+
 impl AbiValue for String {
     type Sol = sol_data::String;
 

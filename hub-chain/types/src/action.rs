@@ -102,6 +102,40 @@ abi_struct! {
 }
 
 abi_struct! {
+    /// Takes an amount of a fungible asset away from this chain: in escrow at Prepare; at Commit it
+    /// stays there where the asset is at home, and is burnt elsewhere.
+    pub struct TokenOut {
+        /// Where the asset is native.
+        pub home: ChainId,
+        /// Its id there. Elsewhere its voucher stands for it.
+        pub asset: AssetId,
+        /// Whose it is.
+        pub from: Address,
+        /// How much, in the asset's smallest unit; not zero.
+        pub amount: Amount,
+        /// Where it appears.
+        pub to_chain: ChainId,
+    }
+}
+
+abi_struct! {
+    /// Lets an amount of a fungible asset appear on this chain at Commit: out of escrow where it is
+    /// at home, as a voucher elsewhere.
+    pub struct TokenIn {
+        /// Where the asset is native.
+        pub home: ChainId,
+        /// Its id there.
+        pub asset: AssetId,
+        /// Where it comes from.
+        pub from_chain: ChainId,
+        /// Whose it is afterwards.
+        pub to: Address,
+        /// How much, in the asset's smallest unit; not zero.
+        pub amount: Amount,
+    }
+}
+
+abi_struct! {
     /// An action as it crosses ledgers.
     pub struct EncodedAction {
         /// Which action.
@@ -140,7 +174,7 @@ abi_struct! {
     pub struct Terms {
         /// The coordinator.
         pub hub: ChainId,
-        /// Who begins: an identity.
+        /// Who begins: an identity, or the word that stands for a link and an account on its chain.
         pub beginner: IdentityId,
         /// Random; makes the xid unique.
         pub salt: Hash,
@@ -164,6 +198,10 @@ pub enum Action {
     Pay(Pay),
     /// See [`Call`].
     Call(Call),
+    /// See [`TokenOut`].
+    TokenOut(TokenOut),
+    /// See [`TokenIn`].
+    TokenIn(TokenIn),
 }
 
 impl Action {
@@ -176,6 +214,8 @@ impl Action {
             Self::Write(action) => (3, action.encode()),
             Self::Pay(action) => (4, action.encode()),
             Self::Call(action) => (5, action.encode()),
+            Self::TokenOut(action) => (6, action.encode()),
+            Self::TokenIn(action) => (7, action.encode()),
         };
         EncodedAction { kind, body }
     }
@@ -192,6 +232,8 @@ impl Action {
             3 => Self::Write(Write::decode(body)?),
             4 => Self::Pay(Pay::decode(body)?),
             5 => Self::Call(Call::decode(body)?),
+            6 => Self::TokenOut(TokenOut::decode(body)?),
+            7 => Self::TokenIn(TokenIn::decode(body)?),
             other => {
                 return Err(AbiError::OutOfRange { what: "action kind", value: other.to_string() });
             }
@@ -203,10 +245,11 @@ impl Action {
     pub fn takes_from(&self) -> Option<Address> {
         match self {
             Self::MoveOut(action) => Some(action.from),
-            Self::MoveIn(_) => None,
+            Self::MoveIn(_) | Self::TokenIn(_) => None,
             Self::Write(action) => Some(action.holder),
             Self::Pay(action) => Some(action.from),
             Self::Call(action) => Some(action.from),
+            Self::TokenOut(action) => Some(action.from),
         }
     }
 }

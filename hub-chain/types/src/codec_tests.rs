@@ -200,6 +200,7 @@ proptest! {
             Body::Refused(sample(&seed)),
             Body::Vote(sample(&seed)),
             Body::Done(sample(&seed)),
+            Body::Begin(sample(&seed)),
         ];
         for body in bodies {
             let message = Message::new(&body, crate::UnixMillis(1), Hash::ZERO);
@@ -212,6 +213,8 @@ proptest! {
             Action::Write(sample(&seed)),
             Action::Pay(sample(&seed)),
             Action::Call(sample(&seed)),
+            Action::TokenOut(sample(&seed)),
+            Action::TokenIn(sample(&seed)),
         ];
         let branch = Branch::new(sample(&seed), &actions);
         prop_assert_eq!(branch.actions(), Ok(actions.to_vec()));
@@ -221,8 +224,8 @@ proptest! {
     fn a53_unknown_kinds_are_told_from_bad_bodies(kind in any::<u16>(), body in collection::vec(any::<u8>(), 0..200)) {
         match Body::decode(kind, &body) {
             Ok(Some(read)) => prop_assert_eq!((read.kind(), read.encode()), (kind, body)),
-            Ok(None) => prop_assert!(!(1..=8).contains(&(kind & 0x7fff)) || kind > 0x8003),
-            Err(_) => prop_assert!((1..=8).contains(&kind) || (0x8001..=0x8003).contains(&kind)),
+            Ok(None) => prop_assert!(!(1..=9).contains(&kind) && !(0x8001..=0x8003).contains(&kind)),
+            Err(_) => prop_assert!((1..=9).contains(&kind) || (0x8001..=0x8003).contains(&kind)),
         }
     }
 

@@ -154,6 +154,19 @@ abi_struct! {
 }
 
 abi_struct! {
+    /// Begins a two-phase commit on a chain that has prepared its own branch: the request is its
+    /// yes. A refusal frees what was locked for it.
+    pub struct BeginRequest {
+        /// The encoded [`Terms`](crate::action::Terms).
+        pub terms: Vec<u8>,
+        /// The encoded [`Branch`](crate::action::Branch)es, all of them, in order.
+        pub branches: Vec<Vec<u8>>,
+        /// All authorisations of all branches.
+        pub authorisations: Vec<Authorisation>,
+    }
+}
+
+abi_struct! {
     /// The decision of a two-phase commit; cannot be refused.
     pub struct Decision {
         /// Which.
@@ -263,6 +276,8 @@ kinds! {
     Commit(Decision) = 7, 8, "commit";
     /// Request, hub to chain; answered by done, never refused.
     Abort(Decision) = 8, 8, "abort";
+    /// Request, chain to hub.
+    Begin(BeginRequest) = 9, 16, "begin";
     /// Answer.
     Refused(Refused) = ANSWER_BIT | 1, 1, "refused";
     /// Answer.
@@ -285,6 +300,7 @@ impl Body {
             | Self::SchemaUpdate(_)
             | Self::CouncilAct(_)
             | Self::Prepare(_)
+            | Self::Begin(_)
             | Self::Refused(_) => None,
         }
     }

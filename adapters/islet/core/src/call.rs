@@ -1,6 +1,7 @@
 //! What may be asked of an islet.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
     Address, Amount, UnixMillis,
     header::Signature,
@@ -38,6 +39,9 @@ pub enum IsletCall {
         /// How much, in the asset's smallest unit; not zero.
         amount: Amount,
     },
+    /// Begins a two-phase commit in which this ledger takes part; by an account from which its
+    /// branch takes.
+    Begin(Box<Begin>),
     /// An act of the recovery council. Any identity may bring it: the signatures decide.
     NewTrustedHeader(NewTrustedHeader),
 }

@@ -5,16 +5,16 @@
 //! the participant's side of two-phase commit.
 //!
 //! Invariants, each held by a test in `tests/it`:
-//! - What is taken into escrow is paid or given back: the sum of an asset is that of genesis.
+//! - What is taken into escrow is paid, has left, or is given back: the sum of an asset is that of
+//!   genesis, and that of a voucher what came of it.
 //! - A closed item leaves only by a commit, and is never live here and elsewhere.
 //! - A copy is never written here; a closed item is never copied.
 //! - Who voted yes keeps every lock until a proved decision. No time, no freeze and no local key
 //!   releases one.
 //! - What leaves the ledger leaves under a view of identities that is fresh enough.
 //!
-//! Deliberately absent: transactions that begin on this ledger already prepared, contracts
-//! (`Call`), and the recovery council's further powers: reopening a lane, releasing a lock,
-//! rotating keys.
+//! Deliberately absent: contracts (`Call`), and the recovery council's further powers: reopening a
+//! lane, releasing a lock, rotating keys.
 #![cfg_attr(
     test,
     allow(
@@ -40,6 +40,7 @@ mod query;
 mod schema;
 mod share;
 mod submit;
+mod token;
 
 pub use call::{IsletCall, NewTrustedHeader, ShareOrder};
 pub use council::{NEW_TRUSTED_HEADER, PendingAct};
@@ -51,6 +52,7 @@ pub use item::{Item, ItemCopy, Provenance, Standing};
 pub use lock::{Held, Hold};
 pub use machine::Islet;
 pub use query::{
-    Account, Holding, Lock, account, balance, copies, copy, holdings, item, items, locks,
-    participant, past_versions, pending_act, schema_definition, schemas,
+    Account, Holding, Lock, account, balance, copies, copy, escrow, holdings, item, items, locks,
+    participant, past_versions, pending_act, schema_definition, schemas, vouchers,
 };
+pub use token::Parcel;

@@ -39,6 +39,10 @@ impl Machine for Islet {
             IsletCall::Share { .. } => 1,
             // The transaction's own signature is all that a payment costs.
             IsletCall::Pay { .. } => 0,
+            // One authorisation each is checked, and the message is appended.
+            IsletCall::Begin(begin) => {
+                u64::try_from(begin.authorisations.len()).unwrap_or(u64::MAX).saturating_add(2)
+            }
             IsletCall::NewTrustedHeader(act) => {
                 u64::try_from(act.signatures.len()).unwrap_or(u64::MAX)
             }
@@ -52,6 +56,7 @@ impl Machine for Islet {
             }
             IsletCall::Share { data_id, order } => share::share(cx, data_id, &order),
             IsletCall::Pay { to, asset, amount } => account::pay(cx, to, asset, amount),
+            IsletCall::Begin(begin) => lock::begin(cx, &begin),
             IsletCall::NewTrustedHeader(act) => council::announce(cx, act, &LightClient),
         }
     }
@@ -70,16 +75,21 @@ impl Machine for Islet {
             Body::Prepare(prepare) => lock::prepare(cx, arrival, &prepare),
             Body::Commit(decision) => lock::decide(cx, arrival, decision.xid, Outcome::Commit),
             Body::Abort(decision) => lock::decide(cx, arrival, decision.xid, Outcome::Abort),
-            Body::CouncilAct(_) | Body::Refused(_) | Body::Vote(_) | Body::Done(_) => {
+            Body::CouncilAct(_)
+            | Body::Begin(_)
+            | Body::Refused(_)
+            | Body::Vote(_)
+            | Body::Done(_) => {
                 refuse!(Unsupported, "a gateway takes no {} from its hub", body.name())
             }
         }
     }
 
-    fn answer(&self, cx: &mut Context<'_, '_>, _: &Arrival, body: Body) {
+    fn answer(&self, cx: &mut Context<'_, '_>, arrival: &Arrival, body: Body) {
         match body {
-            // The item stays as it is: the hub has taken nothing, and the owner may share again.
+            // An item stays as it is: the hub has taken nothing, and the owner may share again.
             Body::Refused(refused) => {
+                lock::take_refused(cx, arrival, &refused);
                 cx.record.outcome = class_of(refused.class) as u8;
                 cx.record.remark =
                     format!("message {} was refused there: {}", refused.of, refused.message);

@@ -1,7 +1,9 @@
 //! What shells read: items, copies, accounts, locks, pending acts. All lists are paged.
 
 use crate::{Held, Item, ItemCopy, PendingAct};
-use crate::{account as accounts, council, identity, item as store, lock, schema as registry};
+use crate::{
+    account as accounts, council, identity, item as store, lock, schema as registry, token,
+};
 use tombolo_swap::two_phase::Participant;
 use tombolo_types::{
     Address, Amount, UnixMillis,
@@ -82,6 +84,16 @@ pub fn account(view: &dyn View, address: Address) -> Account {
 /// What an account holds of an asset, without what is in escrow.
 pub fn balance(view: &dyn View, account: Address, asset: AssetId) -> Amount {
     accounts::balance(view, account, asset)
+}
+
+/// How much of an asset of this ledger is in escrow, because it has left.
+pub fn escrow(view: &dyn View, asset: AssetId) -> Amount {
+    token::escrow(view, asset)
+}
+
+/// How much of a voucher there is, that which is on its way in included.
+pub fn vouchers(view: &dyn View, asset: AssetId) -> Amount {
+    token::vouchers(view, asset)
 }
 
 /// At most `limit` holdings, from account and asset `from` on.

@@ -1,16 +1,19 @@
 //! The check that a hub makes before a two-phase commit begins.
 
-use super::authorisation::{check_no_surplus, check_none_missing};
+use super::{
+    authorisation::{check_no_surplus, check_none_missing},
+    pairing::{Moves, Transfers},
+};
 use crate::deadline;
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use tombolo_crypto::digest;
 use tombolo_types::{
     Refusal, UnixMillis,
     action::{Action, Authorisation, Branch, Terms},
     ensure,
-    id::{ChainId, DataId, LinkId, Xid},
-    message::Prepare,
+    id::{ChainId, LinkId, Xid},
+    message::{BeginRequest, Prepare},
 };
 
 /// What a beginner submits: the terms, all bodies, all consents.
@@ -22,6 +25,44 @@ pub struct Begin {
     pub branches: Vec<Branch>,
     /// One for each account from which a branch takes, and no other.
     pub authorisations: Vec<Authorisation>,
+}
+
+impl Begin {
+    /// Reads what came from a chain.
+    ///
+    /// # Errors
+    /// `E_FORMAT` where terms or a branch are not canonical.
+    pub fn read(request: &BeginRequest) -> Result<Self, Refusal> {
+        let branches = request.branches.iter().map(|branch| Branch::decode(branch));
+        Ok(Self {
+            terms: Terms::decode(&request.terms)?,
+            branches: branches.collect::<Result<_, _>>()?,
+            authorisations: request.authorisations.clone(),
+        })
+    }
+
+    /// As it goes from a chain to the hub.
+    #[must_use]
+    pub fn request(&self) -> BeginRequest {
+        BeginRequest {
+            terms: self.terms.encode(),
+            branches: self.branches.iter().map(Branch::encode).collect(),
+            authorisations: self.authorisations.clone(),
+        }
+    }
+
+    /// The Prepare for the branch at this position, or `None` where there is none.
+    #[must_use]
+    pub fn prepare(&self, index: u32) -> Option<Prepare> {
+        let branch = self.branches.get(usize::try_from(index).ok()?)?;
+        let of_branch = |given: &&Authorisation| given.branch == index;
+        Some(Prepare {
+            terms: self.terms.encode(),
+            index,
+            branch: branch.encode(),
+            authorisations: self.authorisations.iter().filter(of_branch).cloned().collect(),
+        })
+    }
 }
 
 /// What a hub allows. All are parameters of the ledger except the finality, which is that of the
@@ -44,10 +85,8 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     xid: Xid,
-    terms: Terms,
-    branches: Vec<Branch>,
+    begin: Begin,
     actions: Vec<Vec<Action>>,
-    authorisations: Vec<Authorisation>,
 }
 
 impl Checked {
@@ -60,12 +99,12 @@ impl Checked {
     /// The terms.
     #[must_use]
     pub fn terms(&self) -> &Terms {
-        &self.terms
+        &self.begin.terms
     }
 
     /// The participants, in the order of the branches; distinct.
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.branches.iter().map(|branch| branch.link)
+        self.begin.branches.iter().map(|branch| branch.link)
     }
 
     /// Each participant with what it shall do.
@@ -76,14 +115,7 @@ impl Checked {
     /// The request to the participant at this position, or `None` where there is none.
     #[must_use]
     pub fn prepare(&self, index: u32) -> Option<Prepare> {
-        let branch = self.branches.get(usize::try_from(index).ok()?)?;
-        let of_branch = |given: &&Authorisation| given.branch == index;
-        Some(Prepare {
-            terms: self.terms.encode(),
-            index,
-            branch: branch.encode(),
-            authorisations: self.authorisations.iter().filter(of_branch).cloned().collect(),
-        })
+        self.begin.prepare(index)
     }
 }
 
@@ -120,6 +152,8 @@ pub fn check_begin(
     let actions = branches.iter().map(read_actions).collect::<Result<Vec<_>, _>>()?;
     let moves = Moves::of(&actions);
     moves.check_paired(branches, &chain_of)?;
+    let transfers = Transfers::of(branches, &actions, &chain_of)?;
+    transfers.check_none_lost()?;
     for (index, actions, given) in per_branch(&actions, authorisations) {
         check_no_surplus(index, actions, &given)?;
     }
@@ -130,6 +164,7 @@ pub fn check_begin(
         check_none_missing(index, actions, &given)?;
     }
     moves.check_no_copy()?;
+    transfers.check_none_made()?;
     for branch in branches {
         ensure!(
             chain_of(branch.link).is_some(),
@@ -151,13 +186,7 @@ pub fn check_begin(
         );
     }
 
-    Ok(Checked {
-        xid: digest::xid(terms),
-        terms: terms.clone(),
-        branches: branches.clone(),
-        actions,
-        authorisations: authorisations.clone(),
-    })
+    Ok(Checked { xid: digest::xid(terms), begin: begin.clone(), actions })
 }
 
 /// `E_FORMAT`: what can be seen without reading an action.
@@ -205,16 +234,18 @@ fn check_shape(begin: &Begin, hub: ChainId) -> Result<(), Refusal> {
 fn read_actions(branch: &Branch) -> Result<Vec<Action>, Refusal> {
     let actions = branch.actions()?;
     for action in &actions {
-        if let Action::Pay(pay) = action {
-            ensure!(
-                pay.amount.0 != 0,
-                Format,
-                "the payment from {} to {} on link {} has amount 0; leave it out",
-                pay.from,
-                pay.to,
-                branch.link
-            );
-        }
+        let amount = match action {
+            Action::Pay(pay) => pay.amount,
+            Action::TokenOut(out) => out.amount,
+            Action::TokenIn(into) => into.amount,
+            Action::MoveOut(_) | Action::MoveIn(_) | Action::Write(_) | Action::Call(_) => continue,
+        };
+        ensure!(
+            amount.0 != 0,
+            Format,
+            "an amount that is paid or moved on link {} is 0; leave it out",
+            branch.link
+        );
     }
     Ok(actions)
 }
@@ -250,118 +281,4 @@ fn per_branch<'a>(
         let given = authorisations.iter().filter(|given| given.branch == index).collect();
         (index, actions.as_slice(), given)
     })
-}
-
-/// Where in the transaction something happens to an item, and the other chain that is named.
-#[derive(Clone, Copy)]
-struct End {
-    branch: usize,
-    other: ChainId,
-}
-
-/// What happens to one item.
-#[derive(Default)]
-struct Moved {
-    leaves: Vec<End>,
-    appears: Vec<End>,
-    /// Branches; several writes in one are for its gateway to judge.
-    written: BTreeSet<usize>,
-}
-
-/// What happens to each item over all branches. Attack: A45.
-struct Moves(BTreeMap<DataId, Moved>);
-
-impl Moves {
-    fn of(actions: &[Vec<Action>]) -> Self {
-        let mut moves: BTreeMap<DataId, Moved> = BTreeMap::new();
-        for (branch, actions) in actions.iter().enumerate() {
-            for action in actions {
-                match action {
-                    Action::MoveOut(out) => {
-                        let end = End { branch, other: out.to_chain };
-                        moves.entry(out.item).or_default().leaves.push(end);
-                    }
-                    Action::MoveIn(into) => {
-                        let end = End { branch, other: into.from_chain };
-                        moves.entry(into.item).or_default().appears.push(end);
-                    }
-                    Action::Write(write) => {
-                        moves.entry(write.item).or_default().written.insert(branch);
-                    }
-                    Action::Pay(_) | Action::Call(_) => {}
-                }
-            }
-        }
-        Self(moves)
-    }
-
-    /// `E_FORMAT`: an item that leaves must leave once and appear in another branch, each end
-    /// must name the other's chain, nothing else may happen to it, and what stays lives on one chain.
-    fn check_paired(
-        &self,
-        branches: &[Branch],
-        chain_of: &impl Fn(LinkId) -> Option<ChainId>,
-    ) -> Result<(), Refusal> {
-        let is_chain_of = |branch: usize, chain: ChainId| {
-            // A link that is not known is refused with its own class later.
-            let known = branches.get(branch).and_then(|branch| chain_of(branch.link));
-            known.is_none_or(|known| known == chain)
-        };
-        for (item, moved) in &self.0 {
-            let stays = moved.leaves.is_empty() && moved.appears.is_empty();
-            ensure!(
-                stays || moved.written.is_empty(),
-                Format,
-                "item {item} is both moved and written; do one after the other"
-            );
-            ensure!(
-                moved.written.len() <= 1,
-                Format,
-                "item {item} is written in {} branches, but it lives on one chain",
-                moved.written.len()
-            );
-            ensure!(
-                moved.leaves.len() <= 1,
-                Format,
-                "item {item} leaves {} chains, but it lives on one",
-                moved.leaves.len()
-            );
-            let Some(out) = moved.leaves.first() else { continue };
-            ensure!(
-                !moved.appears.is_empty(),
-                Format,
-                "item {item} leaves in branch {} and appears in none; add its MoveIn",
-                out.branch
-            );
-            // More than one is a copy, and refused as such whatever the ends name.
-            let [into] = moved.appears.as_slice() else { continue };
-            ensure!(
-                into.branch != out.branch
-                    && is_chain_of(into.branch, out.other)
-                    && is_chain_of(out.branch, into.other),
-                Format,
-                "item {item} leaves in branch {} for chain {} and appears in branch {} from chain \
-                 {}; each must name the other's chain",
-                out.branch,
-                out.other,
-                into.branch,
-                into.other
-            );
-        }
-        Ok(())
-    }
-
-    /// `E_CLOSED_COPY`: an item appears at most as often as it vanishes, and that is once.
-    fn check_no_copy(&self) -> Result<(), Refusal> {
-        for (item, moved) in &self.0 {
-            ensure!(
-                moved.appears.len() <= moved.leaves.len(),
-                ClosedCopy,
-                "item {item} appears {} times and vanishes {} times; a closed item is never copied",
-                moved.appears.len(),
-                moved.leaves.len()
-            );
-        }
-        Ok(())
-    }
 }

@@ -254,6 +254,17 @@ impl Coordinator {
         Step { effects: (0u32..).zip(checked.links()).map(send).collect(), state }
     }
 
+    /// Starts a transaction that participant `by` has begun, at the hub's block time `at`: it is
+    /// prepared already, so its yes counts and it is not asked.
+    #[must_use]
+    pub fn begin_prepared(checked: &Checked, by: LinkId, at: UnixMillis) -> Step {
+        let Step { state, mut effects } = Self::begin(checked);
+        effects.retain(|effect| !matches!(effect, Effect::SendPrepare { link, .. } if *link == by));
+        let voted = state.step(at, Input::Vote { link: by, answer: Answer::Yes });
+        effects.extend(voted.effects);
+        Step { state: voted.state, effects }
+    }
+
     /// What the transaction is known by.
     #[must_use]
     pub fn xid(&self) -> Xid {

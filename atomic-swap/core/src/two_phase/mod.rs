@@ -13,6 +13,7 @@
 mod authorisation;
 mod begin;
 mod coordinator;
+mod pairing;
 mod participant;
 
 pub use begin::{Begin, Checked, Limits, check_begin};

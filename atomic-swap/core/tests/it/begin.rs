@@ -2,7 +2,8 @@
 
 use crate::fixture::{
     BUYER, COUNTER_ITEM, DEADLINE, HUB, ITEM, LIMITS, NOW, OWNER, account, begin_of, chain,
-    chain_of, checked, link, move_in, move_out, pay, sale, sealed, write, writes_on,
+    chain_of, checked, link, move_in, move_out, pay, sale, sealed, token_in, token_out, write,
+    writes_on,
 };
 use tombolo_crypto::digest;
 use tombolo_swap::two_phase::{Begin, Limits, Request, check_begin};
@@ -122,6 +123,31 @@ const FAULTS: &[Fault] = &[
         case.begin.branches.push(Branch::new(link(3), &[write(COUNTER_ITEM, OWNER)]));
         reseal(case);
     }),
+    ("tokens that leave and appear nowhere", Class::Format, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 5).encode());
+        reseal(case);
+    }),
+    ("more tokens leave than appear", Class::Format, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 5).encode());
+        case.begin.branches[1].actions.push(token_in(0, 0, BUYER, 4).encode());
+        reseal(case);
+    }),
+    ("no token", Class::Format, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 0).encode());
+        case.begin.branches[1].actions.push(token_in(0, 0, BUYER, 0).encode());
+        reseal(case);
+    }),
+    ("tokens that leave for the chain on which they are", Class::Format, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 0, 5).encode());
+        case.begin.branches[0].actions.push(token_in(0, 0, OWNER, 5).encode());
+        reseal(case);
+    }),
+    ("more tokens than can be counted", Class::Format, |case| {
+        for _ in 0..2 {
+            case.begin.branches[0].actions.push(token_out(0, OWNER, 1, u128::MAX).encode());
+        }
+        reseal(case);
+    }),
     ("more branches than allowed", Class::Limit, |case| case.limits.branches_max = 1),
     ("more actions than allowed", Class::Limit, |case| case.limits.actions_max = 1),
     ("a deadline too far away", Class::Limit, |case| case.limits.deadline_max_ms = 59_999),
@@ -141,6 +167,23 @@ const FAULTS: &[Fault] = &[
     }),
     ("a45: an item appears and vanishes nowhere", Class::ClosedCopy, |case| {
         case.begin.branches[0].actions[0] = pay(OWNER, BUYER, 1).encode();
+        reseal(case);
+    }),
+    ("a45: more tokens appear than leave", Class::ClosedCopy, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 5).encode());
+        case.begin.branches[1].actions.push(token_in(0, 0, BUYER, 6).encode());
+        reseal(case);
+    }),
+    ("a45: tokens appear from a chain that none leave", Class::ClosedCopy, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 5).encode());
+        case.begin.branches[1].actions.push(token_in(0, 0, BUYER, 5).encode());
+        case.begin.branches[1].actions.push(token_in(0, 3, BUYER, 5).encode());
+        reseal(case);
+    }),
+    ("a45: tokens of another home appear", Class::ClosedCopy, |case| {
+        case.begin.branches[0].actions.push(token_out(0, OWNER, 1, 5).encode());
+        case.begin.branches[1].actions.push(token_in(0, 0, BUYER, 5).encode());
+        case.begin.branches[1].actions.push(token_in(1, 0, BUYER, 5).encode());
         reseal(case);
     }),
     ("a link that is not open", Class::NotFound, |case| case.closed = Some(link(1))),
@@ -198,8 +241,13 @@ fn what_is_in_order_begins() {
         &[move_out(ITEM, OWNER, 1), move_in(COUNTER_ITEM, 1, OWNER)],
         &[move_in(ITEM, 0, BUYER), move_out(COUNTER_ITEM, BUYER, 0)],
     ]);
+    let tokens = begin_of(&[
+        &[token_out(0, OWNER, 1, 5), token_out(0, OWNER, 1, 2), token_in(2, 1, OWNER, 4)],
+        &[token_in(0, 0, BUYER, 7), token_out(2, BUYER, 0, 4)],
+    ]);
     let rows = [
         ("a sale", sale()),
+        ("two assets that cross, one of them away from home", tokens),
         ("two items that change places", both_ways),
         ("one branch", writes_on(1)),
         ("as many branches as allowed", writes_on(8)),

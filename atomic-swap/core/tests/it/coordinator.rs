@@ -65,6 +65,24 @@ fn begin_asks_every_participant_once() {
     assert_eq!(step.state.verdict(), None);
 }
 
+/// Who begins on a chain has prepared there: the request is its yes, and it is not asked.
+#[test]
+fn a_prepared_participant_has_said_yes_and_is_not_asked() {
+    let step = Coordinator::begin_prepared(&checked(&writes_on(3)), link(1), NOW);
+    let asked: Vec<Effect> = [0u8, 2]
+        .map(|number| Effect::SendPrepare { link: link(number), index: u32::from(number) })
+        .to_vec();
+    assert_eq!(step.effects, asked);
+    assert_eq!(step.state.phase(), Phase::Preparing);
+    let (state, effects) = run(step.state, &[(NOW, yes(0)), (NOW, yes(2))]);
+    assert_eq!(state.verdict(), Some(Verdict::Committed));
+    assert_eq!(effects, told(Verdict::Committed, 3));
+
+    let alone = Coordinator::begin_prepared(&checked(&writes_on(1)), link(0), NOW);
+    assert_eq!(alone.state.verdict(), Some(Verdict::Committed));
+    assert_eq!(alone.effects, told(Verdict::Committed, 1));
+}
+
 /// A sentence, what comes in, and what it decides.
 type Row<'a> = (&'a str, &'a [(UnixMillis, Input)], Verdict);
 

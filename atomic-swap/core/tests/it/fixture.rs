@@ -4,7 +4,9 @@ use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_swap::two_phase::{Begin, Checked, Limits, check_begin};
 use tombolo_types::{
     Address, Amount, Hash, UnixMillis,
-    action::{Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms, Write},
+    action::{
+        Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms, TokenIn, TokenOut, Write,
+    },
     header::Signature,
     id::{AssetId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId},
 };
@@ -85,6 +87,28 @@ pub(crate) fn write(item: DataId, holder: u8) -> Action {
 pub(crate) fn pay(from: u8, to: u8, amount: u128) -> Action {
     let (from, to) = (account(from), account(to));
     Action::Pay(Pay { from, to, asset: AssetId([7; 32]), amount: Amount(amount) })
+}
+
+/// An asset at home on chain `home` leaves for chain `to`.
+pub(crate) fn token_out(home: u8, from: u8, to: u8, amount: u128) -> Action {
+    Action::TokenOut(TokenOut {
+        home: chain(home),
+        asset: AssetId([7; 32]),
+        from: account(from),
+        amount: Amount(amount),
+        to_chain: chain(to),
+    })
+}
+
+/// An asset at home on chain `home` appears from chain `from`.
+pub(crate) fn token_in(home: u8, from: u8, to: u8, amount: u128) -> Action {
+    Action::TokenIn(TokenIn {
+        home: chain(home),
+        asset: AssetId([7; 32]),
+        from_chain: chain(from),
+        to: account(to),
+        amount: Amount(amount),
+    })
 }
 
 /// A Begin of these branches, one per link in order, with every hash and signature that it needs.

@@ -36,6 +36,8 @@ fn name(action: &Action) -> String {
         Action::Write(write) => format!("item {}", write.item),
         Action::Pay(pay) => format!("account {}", pay.from),
         Action::Call(call) => format!("contract {}", call.contract),
+        Action::TokenOut(out) => format!("account {}", out.from),
+        Action::TokenIn(into) => format!("account {}", into.to),
     }
 }
 

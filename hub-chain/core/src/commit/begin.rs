@@ -1,15 +1,19 @@
 //! Begin: everything that the hub can refuse, before any chain locks anything.
 
-use super::{BY_IDENTITY, BY_LINK, COMMITS, Commit, DEADLINES, OPEN_OF, SENT, UNFINISHED, add};
+use super::{
+    BY_IDENTITY, BY_LINK, COMMITS, Commit, DEADLINES, OPEN_OF, SENT, UNFINISHED, add, drive,
+};
 use crate::{
-    Hub, data,
+    Hub,
+    asset::Transfer,
+    data,
     grant::{self, GrantKey, Purpose},
     identity, link,
     policy::{self, Operation, Question, Ruling, Subject},
 };
 use tombolo_crypto::digest::{self, Preimage};
 use tombolo_ledger::{
-    Context, Principal,
+    Arrival, Context, Principal,
     lanes::{self, Room},
 };
 use tombolo_swap::two_phase::{Begin, Checked, Coordinator, Effect, Limits, check_begin};
@@ -17,20 +21,90 @@ use tombolo_types::{
     Hash, Refusal,
     action::{ACTIONS_MAX, Action, BRANCHES_MAX, MoveIn, Write},
     ensure,
-    id::{ChainId, DataId, IdentityId, LinkId},
+    id::{ChainId, DataId, GlobalId, IdentityId, LinkId},
     lane::DATA_LANE,
-    message::{Body, DataClass},
+    message::{BeginRequest, Body, DataClass},
     refuse,
+    store::View,
 };
 
-/// Begins a two-phase commit. Req: Y4560-7.2.4-1, PRJ-5-3
+/// Who begins, and where.
+struct Beginner {
+    /// As the policies know it, and whom a revocation takes down: for an account of a chain the
+    /// identity that it is bound to, or its own word where it is bound to none.
+    principal: IdentityId,
+    /// The link of the chain that has prepared its branch and sent the Begin.
+    prepared: Option<LinkId>,
+}
+
+/// Begins a two-phase commit that a registered identity submits. Req: Y4560-7.2.4-1, PRJ-5-3
 pub(crate) fn begin(hub: &Hub, cx: &mut Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
+    let signer = cx.signer_id();
+    let own = |begin: &Begin| {
+        ensure!(
+            begin.terms.beginner == signer,
+            Auth,
+            "the terms name the beginner {}, the transaction is signed by {signer}",
+            begin.terms.beginner
+        );
+        Ok(())
+    };
+    let by = Beginner { principal: signer, prepared: None };
+    start(hub, cx, begin, &by, own)
+}
+
+/// Begins a two-phase commit that an account of a linked chain has begun there: its own branch is
+/// prepared, and the request is its yes. A refusal goes back and frees what is locked for it.
+pub(crate) fn begin_from_chain(
+    hub: &Hub,
+    cx: &mut Context<'_, '_>,
+    arrival: &Arrival,
+    request: &BeginRequest,
+) -> Result<(), Refusal> {
+    let begin = Begin::read(request)?;
+    cx.record.global_id = GlobalId(digest::xid(&begin.terms).0);
+    let own_branch = begin.branches.iter().position(|branch| branch.link == arrival.link);
+    let Some(own_branch) = own_branch else {
+        refuse!(Format, "no branch is for link {}, which sent the Begin", arrival.link);
+    };
+    // The beginner is an account from which the sender's own branch takes: whoever begins on a
+    // chain has something locked there.
+    let account = begin
+        .authorisations
+        .iter()
+        .filter(|given| usize::try_from(given.branch) == Ok(own_branch))
+        .map(|given| given.account)
+        .find(|account| digest::account_beginner(arrival.link, *account) == begin.terms.beginner);
+    let bound =
+        account.and_then(|account| identity::identity_of_account(cx.state, arrival.chain, account));
+    let own = |begin: &Begin| {
+        ensure!(
+            account.is_some(),
+            Auth,
+            "the beginner {} is no account of link {} from which its branch takes",
+            begin.terms.beginner,
+            arrival.link
+        );
+        Ok(())
+    };
+    let principal = bound.unwrap_or(begin.terms.beginner);
+    let by = Beginner { principal, prepared: Some(arrival.link) };
+    start(hub, cx, &begin, &by, own)
+}
+
+fn start(
+    hub: &Hub,
+    cx: &mut Context<'_, '_>,
+    begin: &Begin,
+    by: &Beginner,
+    own: impl Fn(&Begin) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     cx.record.protocol = "2pc".into();
-    let checked = check(cx, begin)?;
-    check_parties(cx, begin)?;
+    let checked = check(cx, begin, own)?;
+    check_parties(cx, begin, by)?;
     let xid = checked.xid();
     cx.record.remark = format!("xid {xid}");
-    let mut plan = Plan { beginner: begin.terms.beginner, ..Plan::default() };
+    let mut plan = Plan { beginner: by.principal, ..Plan::default() };
     // The body of an item stands in its MoveIn alone, so it is judged there, for both ends.
     for (id, actions) in checked.branches() {
         let Some(chain) = link::chain_of(cx.state, id) else {
@@ -46,11 +120,18 @@ pub(crate) fn begin(hub: &Hub, cx: &mut Context<'_, '_>, begin: &Begin) -> Resul
             link::ensure_open(&found, cx.block.time)?;
         }
     }
-    keep(cx, begin, &checked, plan)
+    for transfer in &plan.transfers {
+        transfer.take(cx.state)?;
+    }
+    keep(cx, begin, &checked, by, plan)
 }
 
 /// The machine's own check and the hub's own limits; the first class of rule G1 is given.
-fn check(cx: &Context<'_, '_>, begin: &Begin) -> Result<Checked, Refusal> {
+fn check(
+    cx: &Context<'_, '_>,
+    begin: &Begin,
+    own: impl Fn(&Begin) -> Result<(), Refusal>,
+) -> Result<Checked, Refusal> {
     let bound = |max: usize| u32::try_from(max).unwrap_or(u32::MAX);
     let limits = Limits {
         branches_max: bound(BRANCHES_MAX),
@@ -61,33 +142,28 @@ fn check(cx: &Context<'_, '_>, begin: &Begin) -> Result<Checked, Refusal> {
     };
     let chain_of = |id| link::chain_of(cx.state, id);
     let checked = check_begin(begin, cx.block.chain_id, cx.block.time, &limits, chain_of);
-    match (checked, check_beginner(cx, begin)) {
+    match (checked, check_open_locks(cx, begin).and_then(|()| own(begin))) {
         (checked, Ok(())) => checked,
         (Err(theirs), Err(own)) if theirs.class < own.class => Err(theirs),
         (_, Err(own)) => Err(own),
     }
 }
 
-fn check_beginner(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
-    let (beginner, signer) = (begin.terms.beginner, cx.signer_id());
-    let open = OPEN_OF.get(cx.state, &signer).unwrap_or(0);
+fn check_open_locks(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
+    let beginner = begin.terms.beginner;
+    let open = OPEN_OF.get(cx.state, &beginner).unwrap_or(0);
     ensure!(
         open < cx.parameters.open_locks_max,
         Limit,
-        "identity {signer} has {open} undecided commits, the most that it may"
-    );
-    ensure!(
-        beginner == signer,
-        Auth,
-        "the terms name the beginner {beginner}, the transaction is signed by {signer}"
+        "beginner {beginner} has {open} undecided commits, the most that it may"
     );
     Ok(())
 }
 
 /// Everybody whose account is taken from is active. A commit that began a block earlier would be
 /// aborted for the same reason, and the participant may not have heard yet. Attack: A48.
-fn check_parties(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
-    for party in parties(cx, begin) {
+fn check_parties(cx: &Context<'_, '_>, begin: &Begin, by: &Beginner) -> Result<(), Refusal> {
+    for party in parties(cx, begin, by) {
         if let Some(standing) = Principal::of(cx.state, party) {
             ensure!(
                 standing.is_active(),
@@ -105,6 +181,7 @@ fn check_parties(cx: &Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
 struct Plan {
     beginner: IdentityId,
     items: Vec<data::Item>,
+    transfers: Vec<Transfer>,
     policy_hash: Hash,
     evidence: Vec<Hash>,
 }
@@ -122,21 +199,32 @@ impl Plan {
             Action::Write(write) => self.add_write(hub, cx, chain, write),
             Action::Call(call) => {
                 let subject = Subject::Contract { chain, address: call.contract };
-                let ends = (cx.block.chain_id, chain);
-                let question = Question::of(
-                    (cx.state, cx.block.time),
-                    self.beginner,
-                    Operation::Call,
-                    subject,
-                    ends,
-                );
-                let ruling = policy::ask(hub, cx, &question)?;
-                self.note(&ruling);
+                self.ask(hub, cx, Operation::Call, subject, (cx.block.chain_id, chain))
+            }
+            Action::TokenIn(into) => {
+                let subject = Subject::Asset { home: into.home, id: into.asset };
+                self.ask(hub, cx, Operation::Transfer, subject, (into.from_chain, chain))?;
+                self.transfers.extend(Transfer::of(chain, action));
                 Ok(())
             }
-            // A MoveOut is judged with its MoveIn; a payment is its payer's own to authorise.
-            Action::MoveOut(_) | Action::Pay(_) => Ok(()),
+            // What leaves is judged with what appears; a payment is its payer's own to authorise.
+            Action::MoveOut(_) | Action::TokenOut(_) | Action::Pay(_) => Ok(()),
         }
+    }
+
+    fn ask(
+        &mut self,
+        hub: &Hub,
+        cx: &mut Context<'_, '_>,
+        operation: Operation,
+        subject: Subject,
+        ends: (ChainId, ChainId),
+    ) -> Result<(), Refusal> {
+        let now = (&*cx.state as &dyn View, cx.block.time);
+        let question = Question::of(now, self.beginner, operation, subject, ends);
+        let ruling = policy::ask(hub, cx, &question)?;
+        self.note(&ruling);
+        Ok(())
     }
 
     /// An item that would be touched twice within one commit.
@@ -257,8 +345,8 @@ impl Plan {
 }
 
 /// Whose accounts are taken from, the beginner first.
-fn parties(cx: &Context<'_, '_>, begin: &Begin) -> Vec<IdentityId> {
-    let mut parties = vec![begin.terms.beginner];
+fn parties(cx: &Context<'_, '_>, begin: &Begin, by: &Beginner) -> Vec<IdentityId> {
+    let mut parties = vec![by.principal];
     for given in &begin.authorisations {
         let branch = usize::try_from(given.branch).ok().and_then(|at| begin.branches.get(at));
         let chain = branch.and_then(|branch| link::chain_of(cx.state, branch.link));
@@ -276,20 +364,25 @@ fn keep(
     cx: &mut Context<'_, '_>,
     begin: &Begin,
     checked: &Checked,
+    by: &Beginner,
     plan: Plan,
 ) -> Result<(), Refusal> {
     let xid = checked.xid();
     let deadline = checked.terms().deadline;
-    let step = Coordinator::begin(checked);
+    let step = match by.prepared {
+        None => Coordinator::begin(checked),
+        Some(link) => Coordinator::begin_prepared(checked, link, cx.block.time),
+    };
     let commit = Commit {
-        coordinator: step.state,
+        coordinator: step.state.clone(),
         global_id: cx.record.global_id,
-        parties: parties(cx, begin),
+        parties: parties(cx, begin, by),
         height: cx.block.height,
         time: cx.block.time,
         locked: plan.items.iter().map(|item| item.id).collect(),
         policy_hash: plan.policy_hash,
         evidence: plan.evidence(),
+        transfers: plan.transfers,
         items: plan.items,
         salt: cx.salt,
     };
@@ -308,13 +401,13 @@ fn keep(
     }
     add(cx.state, &OPEN_OF, &checked.terms().beginner, 1);
     DEADLINES.put(cx.state, &(deadline, xid), &());
-    COMMITS.put(cx.state, &xid, &commit);
-    for effect in step.effects {
+    for effect in &step.effects {
         if let Effect::SendPrepare { link, index } = effect {
-            send_prepare(cx, checked, link, index)?;
+            send_prepare(cx, checked, *link, *index)?;
         }
     }
-    Ok(())
+    // Where the beginner's own chain is the only participant, all have said yes already.
+    drive::follow(cx, commit, step)
 }
 
 fn send_prepare(

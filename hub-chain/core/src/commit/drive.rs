@@ -26,7 +26,10 @@ pub(crate) fn withdraw(cx: &mut Context<'_, '_>, xid: Xid) -> Result<(), Refusal
         refuse!(NotFound, "there is no unfinished commit {xid}");
     };
     cx.record.global_id = commit.global_id;
-    let by = cx.signer_id();
+    let terms = commit.coordinator.terms();
+    // For an account that began on its chain speaks the identity that it is bound to.
+    let speaks = commit.parties.first().is_some_and(|party| *party == cx.signer_id());
+    let by = if speaks { terms.beginner } else { cx.signer_id() };
     feed(cx, commit, Input::Withdraw { by })
 }
 
@@ -154,13 +157,22 @@ pub(crate) fn take_done(cx: &mut Context<'_, '_>, arrival: &Arrival, done: &Done
 }
 
 /// Feeds one input to the machine and does what it says.
-fn feed(cx: &mut Context<'_, '_>, mut commit: Commit, input: Input) -> Result<(), Refusal> {
+fn feed(cx: &mut Context<'_, '_>, commit: Commit, input: Input) -> Result<(), Refusal> {
+    let step = commit.coordinator.clone().step(cx.block.time, input);
+    follow(cx, commit, step)
+}
+
+/// Keeps a commit's new state and does what goes with it.
+pub(super) fn follow(
+    cx: &mut Context<'_, '_>,
+    mut commit: Commit,
+    step: Step,
+) -> Result<(), Refusal> {
     let xid = commit.coordinator.xid();
     let was_finished = is_finished(commit.coordinator.phase());
-    let Step { state, effects } = commit.coordinator.clone().step(cx.block.time, input);
-    commit.coordinator = state;
+    commit.coordinator = step.state;
     let mut is_forgotten = false;
-    for effect in effects {
+    for effect in step.effects {
         match effect {
             Effect::Refuse(refusal) => return Err(refusal),
             // Every Prepare went out with Begin.
@@ -215,6 +227,9 @@ fn decide(cx: &mut Context<'_, '_>, commit: &Commit, verdict: Verdict) {
     let mut record = record(cx, commit);
     match verdict {
         Verdict::Committed => {
+            for transfer in &commit.transfers {
+                transfer.complete(cx.state);
+            }
             for item in &commit.items {
                 data::put_item(cx.state, &data::Item { height: cx.block.height, ..item.clone() });
             }
@@ -222,6 +237,9 @@ fn decide(cx: &mut Context<'_, '_>, commit: &Commit, verdict: Verdict) {
             record.remark = format!("committed, xid {xid}");
         }
         Verdict::Aborted(cause) => {
+            for transfer in &commit.transfers {
+                transfer.give_back(cx.state);
+            }
             record.operation = "abort".into();
             record.outcome = cause.class() as u8;
             record.remark = format!("aborted, xid {xid}: {}", why(&cause));

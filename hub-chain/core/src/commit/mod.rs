@@ -8,10 +8,10 @@
 mod begin;
 mod drive;
 
-pub(crate) use begin::begin;
+pub(crate) use begin::{begin, begin_from_chain};
 pub(crate) use drive::{begin_block, take_done, take_refused, take_vote, withdraw};
 
-use crate::data::Item;
+use crate::{asset::Transfer, data::Item};
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_ledger::{State, Table};
 use tombolo_swap::two_phase::Coordinator;
@@ -38,6 +38,8 @@ pub struct Commit {
     pub items: Vec<Item>,
     /// Items that it locks until it is decided.
     pub locked: Vec<DataId>,
+    /// Amounts that it has taken from what is outstanding.
+    pub transfers: Vec<Transfer>,
     /// The policies that were asked.
     pub policy_hash: Hash,
     /// Digest over what they said.

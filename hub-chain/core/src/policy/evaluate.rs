@@ -17,7 +17,7 @@ use tombolo_crypto::{digest::Preimage, keccak256::keccak256};
 use tombolo_ledger::{Context, Principal};
 use tombolo_types::{
     Address, Class, Hash, Refusal, UnixMillis, ensure,
-    id::{ChainId, DataId, IdentityId},
+    id::{AssetId, ChainId, DataId, IdentityId},
     message::{DataClass, Role},
     refuse,
     store::View,
@@ -46,6 +46,7 @@ entity Item in [Type] = {
     "version": Long,
 };
 entity Contract = { "chain": String };
+entity Asset = { "home": String };
 action share, move, write, disclose appliesTo {
     principal: [Identity],
     resource: [Item],
@@ -54,6 +55,11 @@ action share, move, write, disclose appliesTo {
 action call appliesTo {
     principal: [Identity],
     resource: [Contract],
+    context: { "source": String, "destination": String, "purpose": String, "time": Long },
+};
+action transfer appliesTo {
+    principal: [Identity],
+    resource: [Asset],
     context: { "source": String, "destination": String, "purpose": String, "time": Long },
 };
 "#;
@@ -96,6 +102,13 @@ pub enum Subject {
         chain: ChainId,
         /// Where.
         address: Address,
+    },
+    /// A fungible asset.
+    Asset {
+        /// Where it is native.
+        home: ChainId,
+        /// Its id there.
+        id: AssetId,
     },
 }
 
@@ -152,7 +165,7 @@ impl Question {
         let principal_owner = found(principal).map_or(IdentityId::ZERO, |found| found.owner);
         let owner = match &subject {
             Subject::Item { owner, .. } => *owner,
-            Subject::Contract { .. } => IdentityId::ZERO,
+            Subject::Contract { .. } | Subject::Asset { .. } => IdentityId::ZERO,
         };
         let others: BTreeSet<IdentityId> = [principal_owner, owner]
             .into_iter()
@@ -302,6 +315,7 @@ fn described(subject: &Subject) -> String {
     match subject {
         Subject::Item { id, schema, .. } => format!("item {id} of type {schema}"),
         Subject::Contract { chain, address } => format!("contract {address} on chain {chain}"),
+        Subject::Asset { home, id } => format!("asset {id} of chain {home}"),
     }
 }
 
@@ -374,6 +388,7 @@ impl Names {
             Subject::Contract { chain, address } => {
                 ("Contract", format!("{chain}/{address}"), None)
             }
+            Subject::Asset { home, id } => ("Asset", format!("{home}/{id}"), None),
         };
         let owner = question.principal_owner;
         Ok(Self {
@@ -449,6 +464,9 @@ fn entities(question: &Question, names: &Names) -> Result<Vec<Entity>, Refusal> 
         }
         Subject::Contract { chain, .. } => {
             found.push(entity(names.resource.clone(), vec![("chain", string(chain))], vec![])?);
+        }
+        Subject::Asset { home, .. } => {
+            found.push(entity(names.resource.clone(), vec![("home", string(home))], vec![])?);
         }
     }
     for (other, held) in &question.others {

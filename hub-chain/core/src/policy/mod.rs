@@ -43,6 +43,8 @@ pub enum Operation {
     Disclose,
     /// Calls a contract within a two-phase commit.
     Call,
+    /// Takes an amount of a fungible asset from one chain to another.
+    Transfer,
 }
 
 impl Operation {
@@ -55,6 +57,7 @@ impl Operation {
             Self::Write => "write",
             Self::Disclose => "disclose",
             Self::Call => "call",
+            Self::Transfer => "transfer",
         }
     }
 }

@@ -26,6 +26,9 @@ use tombolo_types::{
     message::{Body, DataClass, Done, Refused, Role, Status, Vote},
 };
 
+mod from_chain;
+mod tokens;
+
 const ALL: &str = "permit (principal, action, resource);";
 
 /// A world with a closed item of party 1 on A, and a grant for party 2 to have it.

@@ -1,11 +1,12 @@
 //! This ledger as it offers itself to be locked: what each action takes, and how it ends.
 
-use super::{Held, Hold, LOCKS, OPEN, open};
+use super::{BEGUN, Held, Hold, LOCKS, OPEN, open};
 use crate::{
     account,
     entry::{self, Asked, Claim},
     gateway, identity,
     item::{self, Item, Standing},
+    token,
 };
 use tombolo_ledger::{Context, Principal};
 use tombolo_swap::two_phase::{Authority, Locks};
@@ -56,6 +57,8 @@ impl Locks for Ledger<'_, '_, '_> {
             Action::MoveIn(action) => self.reserve_coming(xid, action)?,
             Action::Write(action) => self.reserve_writing(xid, action)?,
             Action::Pay(action) => self.take_into_escrow(action)?,
+            Action::TokenOut(action) => Hold::Departs(token::export(self.cx, action)?),
+            Action::TokenIn(action) => Hold::Arrives(token::import(self.cx, action)?),
             Action::Call(action) => refuse!(
                 Unsupported,
                 "this ledger has no contracts, and so no contract {}",
@@ -85,6 +88,8 @@ impl Locks for Ledger<'_, '_, '_> {
                 Hold::Pays { to, asset, amount, .. } => {
                     account::credit(self.cx, to, asset, amount);
                 }
+                Hold::Departs(parcel) => parcel.retire(self.cx),
+                Hold::Arrives(parcel) => parcel.credit(self.cx),
             }
         }
     }
@@ -100,6 +105,8 @@ impl Locks for Ledger<'_, '_, '_> {
                 Hold::Pays { from, asset, amount, .. } => {
                     account::credit(self.cx, from, asset, amount);
                 }
+                Hold::Departs(parcel) => parcel.credit(self.cx),
+                Hold::Arrives(parcel) => parcel.retire(self.cx),
             }
         }
     }
@@ -111,6 +118,9 @@ impl Ledger<'_, '_, '_> {
     fn take_locks(&mut self, xid: Xid) -> Vec<Hold> {
         let Some(held) = LOCKS.get(self.cx.state, &xid) else { return Vec::new() };
         LOCKS.delete(self.cx.state, &xid);
+        if let Some(number) = held.begun {
+            BEGUN.delete(self.cx.state, &number);
+        }
         for account in &held.accounts {
             match open(self.cx.state, *account).saturating_sub(1) {
                 0 => OPEN.delete(self.cx.state, account),

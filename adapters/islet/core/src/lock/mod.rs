@@ -8,19 +8,24 @@ mod holds;
 use crate::{
     gateway,
     item::{self, Item},
+    token::Parcel,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use holds::Ledger;
+use tombolo_crypto::digest;
 use tombolo_ledger::{
     Arrival, Context, Table,
     lanes::{self, Room},
 };
-use tombolo_swap::two_phase::{self, Outcome, Own, Participant, Request, Standing as Phase};
+use tombolo_swap::two_phase::{self, Begin, Outcome, Own, Participant, Request, Standing as Phase};
 use tombolo_types::{
-    Address, Amount, Class, Height, Refusal, UnixMillis,
+    Address, Amount, Class, Height, MessageNumber, Refusal, UnixMillis,
     action::Action,
+    ensure,
     id::{AssetId, ChainId, DataId, GlobalId, Xid},
-    message::{Body, Done, Prepare},
+    lane::DATA_LANE,
+    message::{Body, Done, Prepare, Refused},
+    refuse,
     store::View,
 };
 
@@ -47,6 +52,10 @@ pub enum Hold {
         /// How much, in its smallest unit.
         amount: Amount,
     },
+    /// An amount is in escrow: gone at Commit, its account's again at Abort.
+    Departs(Parcel),
+    /// An amount is reserved: its account's at Commit.
+    Arrives(Parcel),
 }
 
 /// What one two-phase commit holds here.
@@ -56,6 +65,8 @@ pub struct Held {
     pub since: UnixMillis,
     /// The height of its Prepare.
     pub height: Height,
+    /// The number of the Begin in the data lane, where it was begun here.
+    pub begun: Option<MessageNumber>,
     /// Whose accounts it takes from; each counts one open lock.
     pub accounts: Vec<Address>,
     /// In order of the actions.
@@ -66,6 +77,8 @@ const LOCKS: Table<Xid, Held> = Table::new(*b"iL");
 const PARTICIPANTS: Table<Xid, Participant> = Table::new(*b"iP");
 /// What is settled and may be forgotten from its deadline on.
 const SETTLED: Table<(UnixMillis, Xid), ()> = Table::new(*b"iD");
+/// What was begun here and is not decided, by the number of its Begin in the data lane.
+const BEGUN: Table<MessageNumber, Xid> = Table::new(*b"iQ");
 /// How many two-phase commits hold something of an account.
 const OPEN: Table<Address, u64> = Table::new(*b"iO");
 
@@ -115,6 +128,89 @@ pub(crate) fn prepare(
     }
     let vote = Body::Vote(answered.reply.vote(arrival.number, xid));
     answer(cx, arrival, &vote)
+}
+
+/// Begins a two-phase commit here: this ledger locks its own branch, and the request that goes to
+/// the hub is its yes.
+///
+/// # Errors
+/// `E_AUTH` where the signer's account is not the beginner that the terms name, or not one from
+/// which the branch takes; `E_FORMAT` without a branch for this ledger; `E_REPLAY` for an xid that
+/// is known; `E_STATE`, `E_LIMIT` of the lane; and all for which Prepare would be voted down.
+pub(crate) fn begin(cx: &mut Context<'_, '_>, begin: &Begin) -> Result<(), Refusal> {
+    cx.record.operation = "begin".into();
+    cx.record.protocol = "2pc".into();
+    let (gateway, link) = gateway::own(cx.state)?;
+    let own = Own { hub: gateway.hub, link: gateway.link };
+    let mut branches = (0u32..).zip(&begin.branches);
+    let Some((index, _)) = branches.find(|(_, branch)| branch.link == own.link) else {
+        refuse!(Format, "no branch is for link {}; begin on the hub", own.link);
+    };
+    let Some(prepare) = begin.prepare(index) else {
+        refuse!(Format, "there is no branch {index}");
+    };
+    let request = Request::read(&prepare)?;
+    let xid = request.xid();
+    cx.record.global_id = GlobalId(xid.0);
+    note_action(cx, request.actions());
+    let account = cx.signer.as_ref().map_or(Address::ZERO, |signer| signer.account);
+    let is_beginner = begin.terms.beginner == digest::account_beginner(own.link, account);
+    ensure!(
+        is_beginner && request.actions().iter().any(|action| action.takes_from() == Some(account)),
+        Auth,
+        "the terms name another beginner than account {account}, which must be the signer's and \
+         one from which branch {index} takes"
+    );
+    gateway::ensure_fresh_view(cx)?;
+    // What the hub is asked once must never be asked again: the refusal of the second would free
+    // what the first holds.
+    ensure!(
+        participant(cx.state, xid).is_none(),
+        Replay,
+        "{xid} is known here; begin again with another salt"
+    );
+    gateway::ensure_open(&link, cx.block.time)?;
+    let now = cx.block.time;
+    let answered = two_phase::prepare(None, &request, own, now, &mut Ledger { cx });
+    if let two_phase::Reply::No(refusal) = answered.reply {
+        return Err(refusal);
+    }
+    if let Some(state) = answered.state {
+        keep(cx, xid, state);
+    }
+    let number = lanes::append(
+        cx.state,
+        gateway::DIRECTION,
+        own.link,
+        DATA_LANE,
+        &Body::Begin(begin.request()),
+        begin.terms.deadline,
+        cx.salt,
+        Room::Ask,
+    )?;
+    BEGUN.put(cx.state, &number, &xid);
+    if let Some(mut held) = LOCKS.get(cx.state, &xid) {
+        held.begun = Some(number);
+        LOCKS.put(cx.state, &xid, &held);
+    }
+    cx.record.remark = "prepared; the hub is asked to begin".into();
+    Ok(())
+}
+
+/// Takes the hub's refusal of a Begin: it has nothing of it and never will, so what is locked is
+/// freed. False where the refused message was no Begin that is open.
+pub(crate) fn take_refused(cx: &mut Context<'_, '_>, arrival: &Arrival, refused: &Refused) -> bool {
+    let begun = BEGUN.get(cx.state, &refused.of).filter(|_| arrival.lane == DATA_LANE);
+    let Some(xid) = begun else { return false };
+    cx.record.protocol = "2pc".into();
+    cx.record.global_id = GlobalId(xid.0);
+    note_held(cx, xid);
+    let known = participant(cx.state, xid);
+    let applied = two_phase::decide(known.as_ref(), xid, Outcome::Abort, &mut Ledger { cx });
+    if let Some(state) = applied.state {
+        keep(cx, xid, state);
+    }
+    true
 }
 
 /// Takes a decision. It cannot be refused; Done is the answer in every case. Req: PRJ-5-2
@@ -184,7 +280,7 @@ fn note_action(cx: &mut Context<'_, '_>, actions: &[Action]) {
         Action::MoveOut(action) => Some((action.item, None)),
         Action::MoveIn(action) => Some((action.item, Some(action.fingerprint))),
         Action::Write(action) => Some((action.item, Some(action.fingerprint))),
-        Action::Pay(_) | Action::Call(_) => None,
+        Action::Pay(_) | Action::Call(_) | Action::TokenOut(_) | Action::TokenIn(_) => None,
     });
     if let Some((id, fingerprint)) = found {
         note_item(cx, id);
@@ -205,7 +301,7 @@ fn note_held(cx: &mut Context<'_, '_>, xid: Xid) {
                 cx.record.parties = vec![item.owner];
                 return;
             }
-            Hold::Pays { .. } => {}
+            Hold::Pays { .. } | Hold::Departs(_) | Hold::Arrives(_) => {}
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::{
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::LazyLock};
-use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_islet_core::{
-    Hold, IDENTIFICATION_METHOD, Islet, IsletCall, Standing, account, balance, gateway, holdings,
-    item, locks,
+    Hold, IDENTIFICATION_METHOD, Islet, IsletCall, Standing, account, balance, escrow, gateway,
+    holdings, item, locks, vouchers,
 };
 use tombolo_ledger::{
     Arrival, BlockInfo, Context, Machine, Parameters, Principal, State, lanes,
@@ -28,7 +28,7 @@ use tombolo_types::{
     action::Action,
     envelope::Envelope,
     header::GenesisBalance,
-    id::{BlockId, ChainId, DataId, IdentityId, LinkId, TxId, Xid},
+    id::{AssetId, BlockId, ChainId, DataId, IdentityId, LinkId, TxId, Xid},
     lane::{DATA_LANE, Message},
     message::{Body, DataClass, Decision, Hello, SchemaUpdate},
 };
@@ -190,11 +190,14 @@ struct Seat {
     prepared: bool,
 }
 
+/// What a commit adds to an account: side, account, asset, sign and amount.
+type Change = (usize, Address, AssetId, i128, u128);
+
 /// One two-phase commit, as its coordinator sees it.
 struct Deal {
     xid: Xid,
     seats: BTreeMap<usize, Seat>,
-    payments: Vec<(usize, Address, Address, u128)>,
+    moves: Vec<Change>,
     decision: Option<bool>,
     told: Vec<usize>,
 }
@@ -204,7 +207,7 @@ struct History {
     sides: [Bare; 2],
     deals: Vec<Deal>,
     salt: u8,
-    settled: BTreeMap<(usize, Address), i128>,
+    settled: BTreeMap<(usize, Address, AssetId), i128>,
 }
 
 fn party(number: u8) -> SecretKey {
@@ -216,7 +219,7 @@ impl History {
         let mut settled = BTreeMap::new();
         for side in 0..2 {
             for holder in [owner(), neighbour()] {
-                settled.insert((side, holder.address()), i128::try_from(FUNDS).unwrap());
+                settled.insert((side, holder.address(), ASSET), i128::try_from(FUNDS).unwrap());
             }
         }
         Self { sides: BARE.clone(), deals: Vec::new(), salt: 0, settled }
@@ -241,7 +244,7 @@ impl History {
         let into = move_in(&moved, &device(), self.sides[from].chain, &buyer);
         let mut arriving: Vec<Action> = vec![Action::MoveIn(into)];
         let amount = u128::from(shape) * 9 + 1;
-        let mut payments = Vec::new();
+        let mut moves = Vec::new();
         if !shape.is_multiple_of(3) {
             let side = usize::from(shape % 2);
             let payment = Action::Pay(pay(&buyer, &seller, amount));
@@ -250,19 +253,49 @@ impl History {
             } else {
                 arriving.push(payment)
             }
-            payments.push((side, buyer.address(), seller.address(), amount));
+            moves.push((side, buyer.address(), ASSET, -1, amount));
+            moves.push((side, seller.address(), ASSET, 1, amount));
         }
         self.salt += 1;
-        self.agree(&[(from, out), (to, arriving)], payments);
+        self.agree(&[(from, out), (to, arriving)], moves);
+    }
+
+    /// Moves an amount of one side's asset, from where it is to the other side. There may be too
+    /// little: then somebody votes no.
+    fn transfer(&mut self, home: usize, from: usize, shape: u8) {
+        use tombolo_types::action::{TokenIn, TokenOut};
+        let (payer, payee) = (party(shape), party(shape / 2));
+        let (home, to) = (self.sides[home].chain, 1 - from);
+        let amount = Amount(u128::from(shape) * 5 + 1);
+        let leaving = Action::TokenOut(TokenOut {
+            home,
+            asset: ASSET,
+            from: payer.address(),
+            amount,
+            to_chain: self.sides[to].chain,
+        });
+        let coming = Action::TokenIn(TokenIn {
+            home,
+            asset: ASSET,
+            from_chain: self.sides[from].chain,
+            to: payee.address(),
+            amount,
+        });
+        self.salt += 1;
+        let moves = vec![
+            (from, payer.address(), self.asset_on(home, from), -1, amount.0),
+            (to, payee.address(), self.asset_on(home, to), 1, amount.0),
+        ];
+        self.agree(&[(from, vec![leaving]), (to, vec![coming])], moves);
+    }
+
+    /// What stands for the asset of chain `home` on a side.
+    fn asset_on(&self, home: ChainId, side: usize) -> AssetId {
+        if self.sides[side].chain == home { ASSET } else { digest::voucher(home, ASSET) }
     }
 
     /// Builds the Prepares of both sides under one xid.
-    fn agree(
-        &mut self,
-        branches: &[(usize, Vec<Action>)],
-        payments: Vec<(usize, Address, Address, u128)>,
-    ) {
-        use tombolo_crypto::digest;
+    fn agree(&mut self, branches: &[(usize, Vec<Action>)], moves: Vec<Change>) {
         use tombolo_types::action::{Authorisation, Branch, Terms};
         let built: Vec<Branch> = branches
             .iter()
@@ -297,7 +330,7 @@ impl History {
             });
             seats.insert(*side, Seat { body, vote: None, prepared: false });
         }
-        self.deals.push(Deal { xid, seats, payments, decision: None, told: Vec::new() });
+        self.deals.push(Deal { xid, seats, moves, decision: None, told: Vec::new() });
     }
 
     /// Lets one side prepare; again is the same.
@@ -323,10 +356,9 @@ impl History {
         if deal.decision.is_none() && (all_yes || any_no || abort) {
             deal.decision = Some(all_yes && !abort);
             if all_yes && !abort {
-                for (side, from, to, amount) in &deal.payments {
+                for (side, account, asset, sign, amount) in &deal.moves {
                     let amount = i128::try_from(*amount).unwrap();
-                    *self.settled.get_mut(&(*side, *from)).unwrap() -= amount;
-                    *self.settled.get_mut(&(*side, *to)).unwrap() += amount;
+                    *self.settled.entry((*side, *account, *asset)).or_default() += sign * amount;
                 }
             }
         }
@@ -354,8 +386,8 @@ impl History {
         assert_eq!(result.is_ok(), before.0 >= amount);
         if result.is_ok() {
             let amount = i128::try_from(amount).unwrap();
-            *self.settled.get_mut(&(side, from.address())).unwrap() -= amount;
-            *self.settled.get_mut(&(side, to.address())).unwrap() += amount;
+            *self.settled.get_mut(&(side, from.address(), ASSET)).unwrap() -= amount;
+            *self.settled.get_mut(&(side, to.address(), ASSET)).unwrap() += amount;
         }
     }
 
@@ -376,19 +408,26 @@ impl History {
     fn check(&self) {
         for bare in &self.sides {
             let held = locks(&bare.state, Xid::ZERO, usize::MAX);
-            let escrow: u128 = held
-                .iter()
-                .flat_map(|lock| &lock.held.holds)
-                .map(|hold| match hold {
-                    Hold::Pays { amount, .. } => amount.0,
-                    _ => 0,
-                })
-                .sum();
-            let free: u128 = holdings(&bare.state, Default::default(), usize::MAX)
-                .iter()
-                .map(|holding| holding.amount.0)
-                .sum();
-            assert_eq!(free + escrow, 2 * FUNDS, "S7: the supply is that of genesis");
+            let voucher = digest::voucher(self.other(bare).chain, ASSET);
+            let (mut coins, mut notes) = (0, 0);
+            for hold in held.iter().flat_map(|lock| &lock.held.holds) {
+                match hold {
+                    Hold::Pays { amount, .. } => coins += amount.0,
+                    Hold::Departs(parcel) | Hold::Arrives(parcel) if parcel.at_home => {
+                        coins += parcel.amount.0;
+                    }
+                    Hold::Departs(parcel) | Hold::Arrives(parcel) => notes += parcel.amount.0,
+                    Hold::Leaves { .. } | Hold::Appears(_) => {}
+                }
+            }
+            for holding in holdings(&bare.state, Default::default(), usize::MAX) {
+                let sum = if holding.asset == ASSET { &mut coins } else { &mut notes };
+                *sum += holding.amount.0;
+                assert!([ASSET, voucher].contains(&holding.asset));
+            }
+            coins += escrow(&bare.state, ASSET).0;
+            assert_eq!(coins, 2 * FUNDS, "S7: the supply is that of genesis");
+            assert_eq!(notes, vouchers(&bare.state, voucher).0, "S7: every voucher is counted");
             for holder in [owner(), neighbour()] {
                 let address = holder.address();
                 let counted =
@@ -399,6 +438,11 @@ impl History {
         for number in 0..ITEMS {
             assert!(self.live(number) <= 1, "S5: item {number} is live twice");
         }
+    }
+
+    fn other(&self, bare: &Bare) -> &Bare {
+        let other = self.sides.iter().find(|other| other.chain != bare.chain);
+        other.expect("there are two sides")
     }
 
     fn live(&self, number: u8) -> usize {
@@ -421,10 +465,15 @@ impl History {
         for (number, bare) in self.sides.iter().enumerate() {
             assert_eq!(locks(&bare.state, Xid::ZERO, 9), []);
             for holder in [owner(), neighbour()] {
-                let held = balance(&bare.state, holder.address(), ASSET).0;
-                let model = self.settled[&(number, holder.address())];
-                assert_eq!(i128::try_from(held).unwrap(), model);
+                for asset in [ASSET, digest::voucher(self.other(bare).chain, ASSET)] {
+                    let held = balance(&bare.state, holder.address(), asset).0;
+                    let key = (number, holder.address(), asset);
+                    let model = self.settled.get(&key).copied().unwrap_or_default();
+                    assert_eq!(i128::try_from(held).unwrap(), model);
+                }
             }
+            let abroad = vouchers(&self.other(bare).state, digest::voucher(bare.chain, ASSET));
+            assert_eq!(escrow(&bare.state, ASSET), abroad, "S7: what left is what is elsewhere");
         }
         for number in 0..ITEMS {
             assert_eq!(self.live(number), 1, "S5: at rest every item is live once");
@@ -451,7 +500,8 @@ proptest! {
             let side = usize::from(b % 2);
             let deal = usize::from(a) % history.deals.len().max(1);
             match event {
-                0..=2 => history.begin(a % ITEMS, side, b),
+                0 | 1 => history.begin(a % ITEMS, side, b),
+                2 => history.transfer(usize::from(a % 2), side, b / 2),
                 3..=6 => history.prepare(deal, side),
                 7..=8 => history.decide(deal, b.is_multiple_of(8)),
                 9..=10 => history.tell(deal, side),

@@ -12,10 +12,12 @@ mod harness;
 mod toy;
 mod world;
 
+mod begin;
 mod conservation;
 mod identities;
 mod linking;
 mod recovery;
 mod sharing;
 mod submission;
+mod tokens;
 mod two_phase;
