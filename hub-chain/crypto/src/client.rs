@@ -25,7 +25,7 @@ use crate::{
     tree,
 };
 use tombolo_types::{
-    Class, Hash, Height, Refusal, UnixMillis, ensure,
+    Address, Class, Hash, Height, Refusal, UnixMillis, ensure,
     header::{Anchor, Certificate, Header, ValidatorSet},
     lane::LaneLeaf,
     refuse,
@@ -69,6 +69,11 @@ impl Verifier for LightClient {
             status: state.status(now),
             trusting_period_ms: state.trusting_period_ms,
         })
+    }
+
+    fn members(&self, client: &[u8]) -> Result<Vec<Address>, Refusal> {
+        let set = ClientState::decode(client)?.current.set;
+        Ok(set.validators.iter().map(|validator| validator.address).collect())
     }
 
     fn head(

@@ -7,7 +7,7 @@ use crate::keccak256::{keccak256, keccak256_concat};
 use sha3::Digest as _;
 use std::{collections::BTreeMap, sync::LazyLock};
 use tombolo_types::{
-    Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Round,
+    Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Round, UnixMillis,
     action::{Branch, Terms},
     header::{Genesis, Header, ValidatorSet},
     id::{AssetId, BlockId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId, TxId, Xid},
@@ -249,6 +249,42 @@ pub fn account_beginner(link: LinkId, account: Address) -> IdentityId {
 #[must_use]
 pub fn voucher(home: ChainId, asset: AssetId) -> AssetId {
     Preimage::tagged("voucher").word(home).word(asset).finish().into()
+}
+
+/// What a node of mode 2 or 3 signs of a lane leaf that it has read at a block of its chain.
+#[must_use]
+pub fn attested_head(
+    key_epoch: u32,
+    leaf: Hash,
+    height: Height,
+    block: BlockId,
+    time: UnixMillis,
+) -> Hash {
+    Preimage::tagged("head")
+        .number(key_epoch)
+        .word(leaf)
+        .number(height.0)
+        .word(block)
+        .number(time.0)
+        .finish()
+}
+
+/// What a node of mode 2 or 3 signs with both its keys, to show that it holds them.
+#[must_use]
+pub fn shared_node(
+    hub: ChainId,
+    link: LinkId,
+    hub_key: Address,
+    chain_key: Address,
+    capabilities: u32,
+) -> Hash {
+    Preimage::tagged("shared-node")
+        .word(hub)
+        .word(link)
+        .address(hub_key)
+        .address(chain_key)
+        .number(capabilities)
+        .finish()
 }
 
 /// What both keys sign to bind an account on a chain to an identity.

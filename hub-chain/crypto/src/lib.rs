@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod attested;
 pub mod certificate;
 pub mod client;
 pub mod digest;

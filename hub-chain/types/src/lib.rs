@@ -22,6 +22,7 @@
 
 pub mod abi;
 pub mod action;
+pub mod attested;
 pub mod bundle;
 mod cbor;
 pub mod class;

@@ -22,8 +22,8 @@ pub struct LinkTerms {
     pub trusting_period_ms: u64,
 }
 
-/// Where a client of another ledger stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a client of another ledger stands, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClientStatus {
     /// Accepts proofs.
     Active,
@@ -131,6 +131,30 @@ impl HeadError {
 pub trait Verifier: Send + Sync {
     /// The name under which links choose it, e.g. `tombolo`.
     fn kind(&self) -> &'static str;
+
+    /// The deployment modes that it can serve. Spec: Y.4560 cl. 10.2
+    fn modes(&self) -> &'static [u8] {
+        &[1]
+    }
+
+    /// Who speaks for the chain by what the client holds now, ascending: validators, signers, or
+    /// nodes. Empty where they are too many to be held, or no keys of this kind.
+    ///
+    /// # Errors
+    /// `E_FORMAT` where the client is not one of this kind.
+    fn members(&self, client: &[u8]) -> Result<Vec<Address>, Refusal> {
+        let _ = client;
+        Ok(Vec::new())
+    }
+
+    /// Whether what is believed is bounded by something besides one node's word. Req: PRJ-1-1
+    ///
+    /// # Errors
+    /// `E_FORMAT` where the client is not one of this kind.
+    fn is_bounded(&self, client: &[u8]) -> Result<bool, Refusal> {
+        let _ = client;
+        Ok(true)
+    }
 
     /// A client that starts from `anchor` and serves the link of these terms.
     ///
