@@ -344,13 +344,23 @@ pub fn record_field(salt: Hash, position: u32, value: &[u8]) -> Hash {
     Preimage::tagged("field").number(position).word(field_salt).bytes(value).finish()
 }
 
-/// The leaf of a record in the audit log: the Merkle root over its salted fields, so that closed
-/// fields can be withheld and the rest still proved.
+/// The Merkle root over a record's salted fields, so that one can be withheld and the rest still
+/// proved.
 #[must_use]
-pub fn record_leaf(salted: &SaltedRecord) -> Hash {
+pub fn record_root(salted: &SaltedRecord) -> Hash {
     let fields: Vec<Hash> = (0u32..)
         .zip(salted.record.fields())
         .map(|(position, value)| record_field(salted.salt, position, &value))
         .collect();
-    Preimage::tagged("record").word(crate::log::root_of(&fields)).finish()
+    crate::log::root_of(&fields)
+}
+
+/// The leaf of a record in the audit log.
+///
+/// It holds its own position, so that a record that stands anywhere else is known by its leaf
+/// alone: of a list that lost a record together with its leaf, a root says only that something is
+/// wrong, and this says where.
+#[must_use]
+pub fn record_leaf(position: u64, record_root: Hash) -> Hash {
+    Preimage::tagged("record").number(position).word(record_root).finish()
 }

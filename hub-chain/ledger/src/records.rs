@@ -20,7 +20,7 @@ pub fn log(view: &dyn View) -> Log {
 pub fn append(state: &mut State<'_>, record: &SaltedRecord) -> u64 {
     let mut log = log(state);
     let position = log.size();
-    let leaf = digest::record_leaf(record);
+    let leaf = digest::record_leaf(position, digest::record_root(record));
     for (level, index, tile) in append_tiles(&RecordNodes(&*state), position, leaf) {
         TILES.put(state, &(level, index), &tile);
     }

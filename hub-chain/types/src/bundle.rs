@@ -37,6 +37,8 @@ abi_struct! {
         pub certificate: Certificate,
         /// The position of the first record in the log.
         pub first: u64,
+        /// The position after the last record: one that was cut off at the end is missed.
+        pub end: u64,
         /// The leaf of each record: locates the first record that was tampered with.
         pub leaves: Vec<Hash>,
         /// The records, in the order of the log.

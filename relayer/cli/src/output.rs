@@ -36,7 +36,7 @@ fn class_of(error: &anyhow::Error) -> Option<&'static str> {
 /// What the error is about: for an audit fault the position of the record.
 fn reference_of(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| match cause.downcast_ref::<Fault>() {
-        Some(Fault::Record { position }) => Some(format!("record {position}")),
+        Some(Fault::Record { position, .. }) => Some(format!("record {position}")),
         Some(Fault::Range { first, end, .. }) => Some(format!("records {first} to {end}")),
         Some(Fault::Header { height, .. }) => Some(format!("height {height}")),
         _ => None,

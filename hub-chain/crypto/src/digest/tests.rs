@@ -75,6 +75,7 @@ fn every_preimage_is_its_tag_and_its_words() {
         ("schema", schema_id(b"x").into(), vec![word("x")]),
         ("council", council_act(a.into(), 1, 2, b), vec![a, number(1), number(2), b]),
         ("field", record_field(c, 3, b"x"), vec![number(3), field_salt, word("x")]),
+        ("record", record_leaf(6, a), vec![number(6), a]),
     ];
     for (kind, found, words) in &rows {
         assert_eq!(*found, by_hand(kind, words), "{kind}");

@@ -15,9 +15,10 @@ use tombolo_crypto::{
 use tombolo_types::{
     Amount, Epoch, Hash, Height, LaneNumber, MessageNumber, Round, UnixMillis, Weight,
     action::{Action, Branch, MoveIn, MoveOut, Pay, Terms},
+    bundle::{BUNDLE_VERSION, Bundle, ValidatorChange},
     header::{Certificate, Genesis, Header, Signature, ValidatorSet},
     id::IdentityId,
-    lane::{Direction, LaneLeaf, Message},
+    lane::{Direction, LaneLeaf, Message, RangeProof},
     record::{RECORD_FIELDS, Record, SaltedRecord},
 };
 
@@ -227,9 +228,10 @@ pub(crate) fn lane() -> Value {
     })
 }
 
-pub(crate) fn record() -> Value {
-    let record = Record {
-        global_id: word("global id").into(),
+/// A record of the vectors' log.
+fn record_of(global_id: &str) -> Record {
+    Record {
+        global_id: word(global_id).into(),
         operation: "share".to_owned(),
         outcome: 0,
         remark: "accepted".to_owned(),
@@ -251,14 +253,17 @@ pub(crate) fn record() -> Value {
         protocol: "lane".to_owned(),
         relayer: word("relayer").into(),
         evidence: Hash::ZERO,
-    };
-    let salt = word("salt");
+    }
+}
+
+pub(crate) fn record() -> Value {
+    let (record, salt) = (record_of("global id"), word("salt"));
     let fields = record.fields();
     let hashes: Vec<Hash> = (0u32..)
         .zip(&fields)
         .map(|(position, value)| digest::record_field(salt, position, value))
         .collect();
-    let salted = SaltedRecord { salt, record };
+    let (position, salted) = (11, SaltedRecord { salt, record });
     let bytes = salted.encode();
     assert_eq!(SaltedRecord::decode(&bytes).as_ref(), Ok(&salted));
     let fields_json: Vec<Value> = RECORD_FIELDS
@@ -270,12 +275,60 @@ pub(crate) fn record() -> Value {
         )
         .collect();
     json!({
-        "what": "A record of the audit log: its fields, the salted hash of each, and the leaf over them.",
+        "what": "A record of the audit log: its fields, the salted hash of each, the root over them, and the leaf at its position.",
         "salt": hex(salt),
         "bytes": hex(bytes),
         "fields": fields_json,
         "fields_root": hex(log::root_of(&hashes)),
-        "leaf": hex(digest::record_leaf(&salted)),
+        "position": position,
+        "leaf": hex(digest::record_leaf(position, digest::record_root(&salted))),
+    })
+}
+
+/// Records 1 to 3 of a log of 5, proved over one change of the validators.
+pub(crate) fn bundle() -> Value {
+    let (old, new) = (first_set(), set(8, &[(2, 10), (5, 10), (6, 10)]));
+    let change = header_at(7, &old, &new);
+    let records: Vec<SaltedRecord> = (0..5)
+        .map(|n| SaltedRecord {
+            salt: word(&format!("salt {n}")),
+            record: record_of(&format!("global id {n}")),
+        })
+        .collect();
+    let leaves: Vec<Hash> = (0..)
+        .zip(&records)
+        .map(|(position, salted)| digest::record_leaf(position, digest::record_root(salted)))
+        .collect();
+    let mut head = header_at(9, &new, &new);
+    head.log_size = 5;
+    head.log_root = log::root_of(&leaves);
+    let bundle = Bundle {
+        version: BUNDLE_VERSION,
+        genesis: genesis_document(),
+        changes: vec![ValidatorChange {
+            certificate: certificate_of(&change, 0, &[2, 3, 4]),
+            header: change,
+            next: new,
+        }],
+        certificate: certificate_of(&head, 1, &[2, 5, 6]),
+        head,
+        first: 1,
+        end: 4,
+        leaves: leaves[1..4].to_vec(),
+        records: records[1..4].to_vec(),
+        range: RangeProof { left: vec![leaves[0]], right: vec![leaves[4]] },
+    };
+    log::verify_range(1, &bundle.leaves, 5, bundle.head.log_root, &bundle.range).unwrap();
+    let bytes = bundle.encode();
+    assert_eq!(Bundle::decode(&bytes).as_ref(), Ok(&bundle));
+    json!({
+        "what": "An audit bundle, ABI-encoded: records 1 to 3 of a log of 5, proved from the genesis hash over one change of the validators.",
+        "genesis": hex(chain()),
+        "first": bundle.first,
+        "end": bundle.end,
+        "log_size": bundle.head.log_size,
+        "height": bundle.head.height.0,
+        "bytes": hex(bytes),
     })
 }
 

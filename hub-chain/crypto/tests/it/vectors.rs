@@ -14,6 +14,7 @@ fn folder() -> PathBuf {
 /// Each file with what it must hold.
 fn all() -> Vec<(&'static str, Value)> {
     vec![
+        ("bundle.json", formats::bundle()),
         ("certificate.json", formats::certificate()),
         ("data.json", formats::data()),
         ("genesis.json", formats::genesis()),

@@ -23,7 +23,7 @@
 
 mod verify;
 
-pub use verify::{Fault, Report, verify};
+pub use verify::{Fault, Report, Tampering, verify};
 
 #[cfg(test)]
 mod tests;

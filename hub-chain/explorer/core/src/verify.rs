@@ -7,11 +7,15 @@ use tombolo_crypto::{
     log::verify_range,
 };
 use tombolo_types::{
-    Class, Height, Refusal, UnixMillis,
+    Class, Hash, Height, Refusal, UnixMillis,
     bundle::{BUNDLE_VERSION, Bundle},
     header::Header,
     id::{BlockId, ChainId},
 };
+
+/// How far to either side the place of a record is looked for that stands where it was not
+/// recorded: about a second of hashing.
+const NEAR_MAX: usize = 500_000;
 
 /// What a verified bundle proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +82,13 @@ pub enum Fault {
         /// What the check says.
         why: Refusal,
     },
-    /// One record is not the one that the ledger recorded.
-    #[error("record {position} was altered, dropped, repeated or moved")]
+    /// One record is not the one that the ledger recorded there.
+    #[error("record {position} {tampering}")]
     Record {
         /// The first such position in the log.
         position: u64,
+        /// What is wrong there.
+        tampering: Tampering,
     },
     /// The range as a whole is not the one that the ledger recorded.
     #[error("records {first} to {end} are not a range of the log at height {height}: {why}")]
@@ -96,6 +102,27 @@ pub enum Fault {
         /// What the check says.
         why: String,
     },
+}
+
+/// What is wrong at the first position that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Tampering {
+    /// Record and leaf do not belong together.
+    #[error("was altered: it is not what its leaf commits to")]
+    Altered,
+    /// A record of another position stands there, as after a drop, a repetition or a swap.
+    #[error("was dropped or moved: record {found} stands in its place")]
+    Replaced {
+        /// Where the ledger recorded what stands there.
+        found: u64,
+    },
+    /// The records or their leaves end before it.
+    #[error("was dropped: the bundle says that it holds it, and ends before it")]
+    Missing,
+    /// The bundle says that it ends before it.
+    #[error("was added: the bundle says that it ends before it")]
+    Surplus,
 }
 
 impl Fault {
@@ -190,21 +217,56 @@ fn check_rise(before: (Height, UnixMillis), header: &Header) -> Result<(), Strin
     ))
 }
 
-/// Checks each record against its leaf, and the leaves against the head's log.
+/// Checks each record against its place and its leaf, and the leaves against the head's log.
+///
+/// A leaf commits to its position, so the first record that is not the ledger's is named as long as
+/// leaf and record are not forged together. A forger who does that leaves a range that the head's
+/// root refuses as a whole: a root cannot say which of its leaves is wrong.
 fn check_records(bundle: &Bundle, head: &Header) -> Result<(), Fault> {
-    let first = bundle.first;
-    let end = first.saturating_add(bundle.records.len() as u64);
-    let range = |why: String| Fault::Range { first, end, height: head.height, why };
-    for (position, (salted, leaf)) in (first..).zip(bundle.records.iter().zip(&bundle.leaves)) {
-        if digest::record_leaf(salted) != *leaf {
-            return Err(Fault::Record { position });
+    let Bundle { first, end, records, leaves, range, .. } = bundle;
+    let (first, end) = (*first, *end);
+    let fault = |why: String| Fault::Range { first, end, height: head.height, why };
+    if first > end {
+        return Err(fault("the first lies behind the end".to_owned()));
+    }
+    let mut held = records.iter().zip(leaves);
+    for position in first..end {
+        let Some((salted, leaf)) = held.next() else {
+            return Err(Fault::Record { position, tampering: Tampering::Missing });
+        };
+        let root = digest::record_root(salted);
+        if digest::record_leaf(position, root) != *leaf {
+            let tampering = tampering(bundle, head.log_size, position, root, *leaf);
+            return Err(Fault::Record { position, tampering });
         }
     }
-    if bundle.records.len() != bundle.leaves.len() {
-        let shorter = bundle.records.len().min(bundle.leaves.len()) as u64;
-        return Err(Fault::Record { position: first.saturating_add(shorter) });
+    let held = records.len().max(leaves.len()) as u64;
+    if held > end.saturating_sub(first) {
+        return Err(Fault::Record { position: end, tampering: Tampering::Surplus });
     }
-    verify_range(first, &bundle.leaves, head.log_size, head.log_root, &bundle.range)
-        .map_err(|error| range(error.to_string()))?;
+    verify_range(first, leaves, head.log_size, head.log_root, range)
+        .map_err(|error| fault(error.to_string()))?;
     Ok(())
+}
+
+/// Whether the record that stands at `position` was recorded at another one: that is where its leaf
+/// belongs, which came along with it or stayed behind.
+fn tampering(
+    bundle: &Bundle,
+    log_size: u64,
+    position: u64,
+    record_root: Hash,
+    leaf: Hash,
+) -> Tampering {
+    let stayed = |at: u64| {
+        let index = usize::try_from(at.checked_sub(bundle.first)?).ok()?;
+        bundle.leaves.get(index).copied()
+    };
+    let is_of = |at: &u64| {
+        let there = digest::record_leaf(*at, record_root);
+        there == leaf || stayed(*at) == Some(there)
+    };
+    let behind = position.saturating_add(1)..log_size;
+    let mut others = behind.take(NEAR_MAX).chain((0..position).rev().take(NEAR_MAX));
+    others.find(is_of).map_or(Tampering::Altered, |found| Tampering::Replaced { found })
 }

@@ -182,7 +182,11 @@ async fn fetch(
         head,
         certificate: proof.header.certificate,
         first: from,
-        leaves: records.iter().map(digest::record_leaf).collect(),
+        end: to,
+        leaves: (from..)
+            .zip(&records)
+            .map(|(position, salted)| digest::record_leaf(position, digest::record_root(salted)))
+            .collect(),
         records,
         range: proof.range,
     })
