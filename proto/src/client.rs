@@ -4,8 +4,8 @@ use crate::{
     limits::{MESSAGE_BYTES_MAX, TRANSACTION_WAIT_MAX},
     status::status_to_refusal,
     view::{
-        BlockEvent, HeaderView, Heads, Links, LogProof, Messages, MessagesQuery, NodeStatus,
-        QueryPage, Receipt, RecordPage, ValidatorChanges, read_id,
+        BlockEvent, FoundRecords, HeaderView, Heads, Links, LogProof, Messages, MessagesQuery,
+        NodeStatus, QueryPage, Receipt, RecordPage, RecordQuery, ValidatorChanges, read_id,
     },
     wire::{self, ledger_client::LedgerClient as Stub},
 };
@@ -303,6 +303,16 @@ impl LedgerClient {
     pub async fn records(&self, from: u64, limit: u32) -> Result<RecordPage, ClientError> {
         let request = wire::RecordsRequest { from, limit };
         let answer = self.stub().records(self.limited(request, CALL_TIMEOUT)).await;
+        self.read(answer, TryInto::try_into)
+    }
+
+    /// Audit records that fit a filter, by the node's index.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub async fn find_records(&self, query: RecordQuery) -> Result<FoundRecords, ClientError> {
+        let request = wire::FindRecordsRequest::from(query);
+        let answer = self.stub().find_records(self.limited(request, CALL_TIMEOUT)).await;
         self.read(answer, TryInto::try_into)
     }
 

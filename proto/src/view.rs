@@ -3,6 +3,10 @@
 //! Each type here has a twin in [`wire`]: `From` to go out, `TryFrom` to come in. What
 //! comes in is read once, here; that it is *true* is for proofs and verifiers.
 
+mod find;
+
+pub use find::{FoundRecords, RecordQuery};
+
 use crate::wire;
 use tombolo_types::{
     Class, Epoch, Height, LaneNumber, Refusal, UnixMillis,
@@ -531,11 +535,7 @@ pub struct RecordPage {
 
 impl From<RecordPage> for wire::RecordsResponse {
     fn from(it: RecordPage) -> Self {
-        let records = it
-            .records
-            .into_iter()
-            .map(|(position, record)| wire::RecordEntry { position, record: record.encode() });
-        Self { records: records.collect(), log_size: it.log_size }
+        Self { records: entries(it.records), log_size: it.log_size }
     }
 }
 
@@ -543,12 +543,21 @@ impl TryFrom<wire::RecordsResponse> for RecordPage {
     type Error = Refusal;
 
     fn try_from(it: wire::RecordsResponse) -> Result<Self, Refusal> {
-        let records = it
-            .records
-            .into_iter()
-            .map(|entry| Ok((entry.position, SaltedRecord::decode(&entry.record)?)));
-        Ok(Self { records: records.collect::<Result<_, Refusal>>()?, log_size: it.log_size })
+        Ok(Self { records: read_entries(it.records)?, log_size: it.log_size })
     }
+}
+
+fn entries(records: Vec<(u64, SaltedRecord)>) -> Vec<wire::RecordEntry> {
+    let entry = |(position, record): (_, SaltedRecord)| wire::RecordEntry {
+        position,
+        record: record.encode(),
+    };
+    records.into_iter().map(entry).collect()
+}
+
+fn read_entries(entries: Vec<wire::RecordEntry>) -> Result<Vec<(u64, SaltedRecord)>, Refusal> {
+    let read = |it: wire::RecordEntry| Ok((it.position, SaltedRecord::decode(&it.record)?));
+    entries.into_iter().map(read).collect()
 }
 
 /// That a range of records stands in the log under a certified header.

@@ -5,6 +5,10 @@ use crate::{
     id::{ChainId, DataId, Fingerprint, GlobalId, IdentityId, LinkId, TxId},
 };
 
+mod filter;
+
+pub use filter::{End, RecordFilter};
+
 abi_struct! {
     /// What happened, to what, by whom, under which policy, with what end. Req: Y4560-7.2.3-2
     ///
