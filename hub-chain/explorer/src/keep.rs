@@ -25,7 +25,7 @@ pub trait Log: Send + Sync + 'static {
 
     /// The records from a position on, at most `limit`, without a gap; fewer only at the log's end.
     /// May block.
-    fn records(&self, from: u64, limit: usize) -> Vec<(u64, SaltedRecord)>;
+    fn read(&self, from: u64, limit: usize) -> Vec<(u64, SaltedRecord)>;
 }
 
 /// The index, as those see it who search.
@@ -73,7 +73,7 @@ impl Explorer {
 /// opened again after a while, and thrown away first where it is damaged.
 pub fn start<T: Send + Sync + 'static>(
     file: PathBuf,
-    log: Arc<dyn Log>,
+    log: Arc<impl Log>,
     blocks: watch::Receiver<T>,
     cancel: CancellationToken,
 ) -> (Explorer, impl Future<Output = Result<(), LogGone>> + Send) {
@@ -82,14 +82,14 @@ pub fn start<T: Send + Sync + 'static>(
     (Explorer { state }, keeper.keep(blocks))
 }
 
-struct Keeper {
+struct Keeper<L> {
     file: PathBuf,
-    log: Arc<dyn Log>,
+    log: Arc<L>,
     state: watch::Sender<State>,
     cancel: CancellationToken,
 }
 
-impl Keeper {
+impl<L: Log> Keeper<L> {
     async fn keep<T>(self, mut blocks: watch::Receiver<T>) -> Result<(), LogGone> {
         loop {
             let error = match self.fill(&mut blocks).await {
@@ -155,7 +155,7 @@ impl Keeper {
 
     async fn read(&self, from: u64, limit: usize) -> Result<Vec<(u64, SaltedRecord)>, Stopped> {
         let log = Arc::clone(&self.log);
-        let read = tokio::task::spawn_blocking(move || log.records(from, limit));
+        let read = tokio::task::spawn_blocking(move || log.read(from, limit));
         read.await.map_err(|error| Stopped::Log(error.into()))
     }
 }

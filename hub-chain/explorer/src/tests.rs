@@ -31,7 +31,7 @@ impl Log for Memory {
         self.chain
     }
 
-    fn records(&self, from: u64, limit: usize) -> Vec<(u64, SaltedRecord)> {
+    fn read(&self, from: u64, limit: usize) -> Vec<(u64, SaltedRecord)> {
         let records = self.records.lock().unwrap();
         (0..).zip(records.iter().cloned()).skip(from as usize).take(limit).collect()
     }
@@ -301,7 +301,7 @@ async fn a_log_that_cannot_be_read_ends_the_keeper() {
             CHAIN
         }
 
-        fn records(&self, _: u64, _: usize) -> Vec<(u64, SaltedRecord)> {
+        fn read(&self, _: u64, _: usize) -> Vec<(u64, SaltedRecord)> {
             panic!("the disk is gone");
         }
     }

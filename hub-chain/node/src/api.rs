@@ -18,11 +18,12 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tombolo_engine::EngineHandle;
-use tombolo_ledger::{Machine, block, validators};
+use tombolo_explorer::Explorer;
+use tombolo_ledger::{Machine, block, records, validators};
 use tombolo_proto::{
     limits::TRANSACTION_WAIT_MAX,
     refusal_to_status,
-    view::{MessagesQuery, NodeStatus, Receipt, read_id},
+    view::{FoundRecords, MessagesQuery, NodeStatus, Receipt, RecordQuery, read_id},
     wire::{self, ledger_server::Ledger},
 };
 use tombolo_types::{Class, Epoch, Height, LaneNumber, Refusal, ensure, id::TxId};
@@ -68,6 +69,7 @@ pub struct Api<M> {
     chain: Arc<Chain<M>>,
     engine: EngineHandle,
     queries: Arc<dyn Queries>,
+    explorer: Explorer,
     door: Door,
     finished: broadcast::Sender<Finished>,
     reads: Arc<Semaphore>,
@@ -85,6 +87,8 @@ pub struct Parts<M> {
     pub engine: EngineHandle,
     /// What this kind of ledger shows of its own.
     pub queries: Arc<dyn Queries>,
+    /// The auditors' index.
+    pub explorer: Explorer,
     /// The way in.
     pub door: Door,
     /// Tells of each block's transactions.
@@ -100,11 +104,13 @@ pub struct Parts<M> {
 impl<M: Machine> Api<M> {
     /// The interface over these parts.
     pub fn new(parts: Parts<M>) -> Self {
-        let Parts { chain, engine, queries, door, finished, tasks, cancel, alarm } = parts;
+        let Parts { chain, engine, queries, explorer, door, finished, tasks, cancel, alarm } =
+            parts;
         Self {
             chain,
             engine,
             queries,
+            explorer,
             door,
             finished,
             reads: Arc::new(Semaphore::new(READS_MAX)),
@@ -160,6 +166,22 @@ impl<M: Machine> Api<M> {
                 }
             }
         }
+    }
+
+    /// Records that fit, by the index.
+    async fn found(&self, query: RecordQuery) -> Result<FoundRecords, Status> {
+        let RecordQuery { filter, from, limit: entries } = query;
+        let log_size = self.read(|chain| Ok(records::log(chain.view()).size())).await?;
+        let search = self.explorer.find(&filter, from, page(entries), log_size);
+        let found = match timeout(READ_TIME, search).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                let refusal = Refusal::new(error.class(), error.to_string());
+                return Err(refusal_to_status(&refusal));
+            }
+            Err(_) => return Err(limit(format_args!("the search took longer than {READ_TIME:?}"))),
+        };
+        self.read(move |chain| Ok(chain.found(&filter, &found))).await
     }
 
     async fn submitted<T>(
@@ -368,6 +390,15 @@ impl<M: Machine> Ledger for Api<M> {
         let wire::RecordsRequest { from, limit } = request.into_inner();
         let records = self.read(move |chain| Ok(chain.records(from, limit))).await?;
         Ok(Response::new(records.into()))
+    }
+
+    async fn find_records(
+        &self,
+        request: Request<wire::FindRecordsRequest>,
+    ) -> Result<Response<wire::FindRecordsResponse>, Status> {
+        let query = RecordQuery::try_from(request.into_inner());
+        let query = query.map_err(|refusal| refusal_to_status(&refusal))?;
+        Ok(Response::new(self.found(query).await?.into()))
     }
 
     async fn log_proof(

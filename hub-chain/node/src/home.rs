@@ -5,6 +5,7 @@
 //! | `keys/` | the encrypted keys |
 //! | `ledger/` | the store |
 //! | `engine/` | consensus log, guard of the signing key, connection key |
+//! | `audit.sqlite` | the auditors' index; rebuilt where it is deleted |
 //! | `door.journal` | refusals at the door |
 
 use crate::keys::{Cost, KeyError, Keystore, Passphrase};
@@ -49,6 +50,12 @@ pub fn ledger_folder(home: &Path) -> PathBuf {
 #[must_use]
 pub fn engine_folder(home: &Path) -> PathBuf {
     home.join("engine")
+}
+
+/// The file of the auditors' index.
+#[must_use]
+pub fn index_file(home: &Path) -> PathBuf {
+    home.join("audit.sqlite")
 }
 
 /// The file of refusals at the door.

@@ -47,6 +47,7 @@ pub struct Metrics {
     rounds_repeated: Gauge,
     trust: Family<LinkLabel, Gauge>,
     store_bytes: Gauge,
+    index_behind: Gauge,
     last_block_ms: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl Default for Metrics {
             rounds_repeated: Gauge::default(),
             trust: Family::default(),
             store_bytes: Gauge::default(),
+            index_behind: Gauge::default(),
             last_block_ms: AtomicU64::new(0),
         };
         for class in Class::ALL {
@@ -90,6 +92,8 @@ pub struct Sample {
     pub trust_ms: Vec<(String, u64)>,
     /// The store's size in bytes.
     pub store_bytes: u64,
+    /// Records of the log that are not in the auditors' index.
+    pub index_behind: u64,
 }
 
 fn signed(value: u64) -> i64 {
@@ -128,6 +132,8 @@ impl Metrics {
         let text = "Time for which a link's client still trusts without an update";
         r.register_with_unit("link_trust_left", text, Unit::Seconds, self.trust.clone());
         r.register_with_unit("store", "Size of the store", Unit::Bytes, self.store_bytes.clone());
+        let text = "Records that the auditors' index does not hold yet";
+        r.register("index_behind", text, self.index_behind.clone());
     }
 
     /// A block was kept, and the store took so long.
@@ -172,6 +178,7 @@ impl Metrics {
             (&self.power_total, engine.power_total),
             (&self.rounds_repeated, engine.rounds_repeated_total),
             (&self.store_bytes, sample.store_bytes),
+            (&self.index_behind, sample.index_behind),
         ] {
             gauge.set(signed(value));
         }
@@ -200,6 +207,7 @@ mod tests {
             engine: tombolo_engine::Metrics { height: 7, mempool_count: 3, ..Default::default() },
             trust_ms: vec![("0xab".into(), 90_000)],
             store_bytes: 5,
+            index_behind: 4,
         };
         let text = metrics.render(&sample);
         for line in [
@@ -209,6 +217,7 @@ mod tests {
             "node_door_refusals_total{class=\"E_LIMIT\"} 0",
             "node_link_trust_left_seconds{link=\"0xab\"} 90",
             "node_store_bytes 5",
+            "node_index_behind 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -4,6 +4,7 @@
 
 use crate::chain::Chain;
 use tombolo_crypto::{digest, log::range_proof, tree};
+use tombolo_explorer::{Found, Log};
 use tombolo_ledger::{
     Machine, Parameters, block,
     lanes::{self, Lane, LaneNodes, Link},
@@ -16,14 +17,16 @@ use tombolo_proto::{
         LOG_PROOF_RECORDS_MAX, MESSAGES_MAX, PAGE_BYTES_MAX, PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX,
     },
     view::{
-        BlockEvent, HeaderView, Heads, LaneView, LinkStatus, LinkView, Links, LogProof, Messages,
-        MessagesQuery, ProvedLeaf, Receipt, RecordPage, ValidatorChange, ValidatorChanges,
+        BlockEvent, FoundRecords, HeaderView, Heads, LaneView, LinkStatus, LinkView, Links,
+        LogProof, Messages, MessagesQuery, ProvedLeaf, Receipt, RecordPage, ValidatorChange,
+        ValidatorChanges,
     },
 };
 use tombolo_types::{
     Class, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, ensure,
     header::{Certificate, Header},
-    id::{IdentityId, LinkId, TxId},
+    id::{ChainId, IdentityId, LinkId, TxId},
+    record::{RecordFilter, SaltedRecord},
     refuse,
     store::{StoreError, View},
     transaction::{ClientUpdate, HeadProof, NONCE_LANES},
@@ -300,6 +303,29 @@ impl<M: Machine> Chain<M> {
         RecordPage { records: page, log_size }
     }
 
+    /// The records that the index found at these positions, as they stand in the log. What does not
+    /// fit the filter there is left out: the index is not believed.
+    #[must_use]
+    pub fn found(&self, filter: &RecordFilter, found: &Found) -> FoundRecords {
+        let mut page = FoundRecords { records: Vec::new(), next: found.next };
+        let mut bytes = 0;
+        for position in &found.positions {
+            let stands = records::range(self.view(), *position, 1).pop();
+            let Some((_, salted)) =
+                stands.filter(|(at, salted)| at == position && filter.accepts(&salted.record))
+            else {
+                continue;
+            };
+            bytes += salted.encode().len();
+            if bytes > PAGE_BYTES_MAX && !page.records.is_empty() {
+                page.next = Some(*position);
+                return page;
+            }
+            page.records.push((*position, salted));
+        }
+        page
+    }
+
     /// That the records `from .. to` stand in the log of `size` records; the newest for 0.
     ///
     /// # Errors
@@ -383,6 +409,17 @@ impl<M: Machine> Chain<M> {
             changes.push(ValidatorChange { header, certificate, next_validators });
         }
         Ok(ValidatorChanges { changes, more: false })
+    }
+}
+
+/// What the auditors' index is filled from.
+impl<M: Machine> Log for Chain<M> {
+    fn chain_id(&self) -> ChainId {
+        self.tip().map_or(ChainId::ZERO, |tip| tip.chain_id)
+    }
+
+    fn read(&self, from: u64, limit: usize) -> Vec<(u64, SaltedRecord)> {
+        records::range(self.view(), from, limit)
     }
 }
 

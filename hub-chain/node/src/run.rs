@@ -31,7 +31,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tombolo_engine::{EngineConfig, EngineError, EngineHandle, mempool::Limits};
-use tombolo_ledger::{Machine, Parameters, block};
+use tombolo_explorer::Explorer;
+use tombolo_ledger::{Machine, Parameters, block, records};
 use tombolo_proto::ClientError;
 use tombolo_store::Sled;
 use tombolo_types::{
@@ -185,6 +186,12 @@ pub async fn start<M: Machine>(
             return Err(Exit::Journal(error));
         }
     };
+    let (explorer, index) = tombolo_explorer::start(
+        home::index_file(&config.home),
+        Arc::clone(&chain),
+        engine.tip(),
+        front.clone(),
+    );
     let (alarm, alarms) = Alarm::new();
     let grpc_address = address_of(&grpc, config.grpc_listen);
     let metrics_address =
@@ -193,6 +200,7 @@ pub async fn start<M: Machine>(
         chain: Arc::clone(&chain),
         engine: engine.clone(),
         queries,
+        explorer: explorer.clone(),
         door,
         finished,
         tasks: tasks.clone(),
@@ -201,11 +209,13 @@ pub async fn start<M: Machine>(
     });
     let mut parts = JoinSet::new();
     let served = server::serve_grpc(grpc, api, front.clone());
+    parts.spawn(async move { ("index", index.await.map_err(|error| error.to_string())) });
     parts.spawn(async move { ("gRPC", served.await.map_err(|error| error.to_string())) });
     if let Some(http) = http {
         let health = Arc::new(NodeHealth {
             chain,
             engine: engine.clone(),
+            explorer,
             metrics,
             height: AtomicU64::new(0),
             since_ms: AtomicU64::new(now().0),
@@ -337,6 +347,7 @@ impl Node {
 struct NodeHealth<M> {
     chain: Arc<Chain<M>>,
     engine: EngineHandle,
+    explorer: Explorer,
     metrics: Arc<Metrics>,
     height: AtomicU64,
     since_ms: AtomicU64,
@@ -350,8 +361,10 @@ impl<M: Machine> Health for NodeHealth<M> {
             let until = view.client.newest_time.saturating_add(view.client.trusting_period_ms);
             (view.id.to_string(), until.since(now))
         };
+        let log_size = records::log(self.chain.view()).size();
         let sample = Sample {
             engine: self.engine.metrics(),
+            index_behind: log_size.saturating_sub(self.explorer.indexed()),
             trust_ms: links.map(left).collect(),
             // Only a number for people; a store that cannot be read shows elsewhere.
             store_bytes: self.chain.store().size_bytes().unwrap_or_default(),

@@ -20,13 +20,14 @@ use tombolo_node::{
 };
 use tombolo_proto::{
     LedgerClient,
-    view::{MessagesQuery, Receipt},
+    view::{MessagesQuery, Receipt, RecordQuery},
 };
 use tombolo_types::{
     Class, Epoch, Height, MessageNumber, UnixMillis,
     header::{Anchor, Genesis},
     id::{BlockId, GlobalId, TxId},
     lane::{DATA_LANE, Direction},
+    record::{End, RecordFilter},
     verifier::{ClientStatus, Verifier as _},
 };
 
@@ -140,6 +141,7 @@ async fn a_node_takes_orders_proves_and_restarts() {
     assert_eq!(event.height, Height(1));
 
     proves_its_log(&node, note).await;
+    finds_its_records(&node, note).await;
     proves_its_lanes(&node, &mut party).await;
     the_door_writes_down_what_it_refuses(&node, home.path(), &mut party).await;
     shows_metrics(&node).await;
@@ -192,6 +194,88 @@ async fn proves_its_log(node: &Running, note: TxId) {
     assert_eq!(class_of(client.query("nothing", None, 0).await), Class::Unsupported);
     let changes = client.validator_changes(Height(0)).await.unwrap();
     assert!(changes.changes.is_empty() && !changes.more);
+}
+
+/// Req: PRJ-4-5
+async fn finds_its_records(node: &Running, note: TxId) {
+    let find = async |filter: RecordFilter| {
+        let query = RecordQuery { filter, from: 0, limit: 0 };
+        let found = node.client.find_records(query).await.unwrap();
+        assert_eq!(found.next, None);
+        found.records.iter().map(|(position, _)| *position).collect::<Vec<_>>()
+    };
+    let any = RecordFilter::default;
+    assert_eq!(find(any()).await, [0, 1]);
+    assert_eq!(find(RecordFilter { tx_id: Some(note), ..any() }).await, [0]);
+    assert_eq!(find(RecordFilter { end: Some(End::Refused), ..any() }).await, [1]);
+    let party = Some(node.party(2).identity());
+    let noted = RecordFilter { party, operation: Some("note".into()), ..any() };
+    assert_eq!(find(noted).await, [0]);
+    assert_eq!(find(RecordFilter { link: Some(LINK), ..any() }).await, [0u64; 0]);
+}
+
+/// Who asks for everything gets pages and goes on where one ended, over a rebuild of the index too,
+/// and blocks are made all the while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a56_an_auditor_who_asks_for_everything_gets_pages() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Running::start(home.path()).await;
+    let mut party = node.party(2);
+    let mut last = TxId::ZERO;
+    for n in 0..600 {
+        last = node.client.submit(party.sign(now(), ToyCall::Note(n.to_string()))).await.unwrap();
+    }
+    node.client.transaction(last, Duration::from_secs(10)).await.unwrap().expect("no block");
+
+    let stop = CancellationToken::new();
+    let greedy: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, stop) = (node.client.clone(), stop.clone());
+            tokio::spawn(async move {
+                while !stop.is_cancelled() {
+                    everything(&client, u32::MAX).await;
+                }
+            })
+        })
+        .collect();
+    for n in 0..10 {
+        let (_, receipt) = node.done(party.sign(now(), ToyCall::Note(n.to_string()))).await;
+        assert_eq!(receipt.refusal, None);
+    }
+    stop.cancel();
+    for auditor in greedy {
+        auditor.await.unwrap();
+    }
+    assert_eq!(everything(&node.client, u32::MAX).await, [500, 110]);
+    assert_eq!(everything(&node.client, 300).await, [300, 300, 10]);
+
+    // The page after the first, from an index that was thrown away in between.
+    let genesis = node.genesis.clone();
+    node.stop().await;
+    std::fs::remove_file(home.path().join("audit.sqlite")).unwrap();
+    let node = Running::again(restarted(home.path()), genesis).await;
+    let query = RecordQuery { from: 300, limit: 300, ..Default::default() };
+    let page = node.client.find_records(query).await.unwrap();
+    assert_eq!((page.records[0].0, page.records.len(), page.next), (300, 300, Some(600)));
+    node.stop().await;
+}
+
+/// Reads the whole log in pages, each after the one before, and gives their lengths.
+async fn everything(client: &LedgerClient, limit: u32) -> Vec<usize> {
+    let (mut from, mut expected, mut pages) = (0, 0, Vec::new());
+    loop {
+        let query = RecordQuery { from, limit, ..Default::default() };
+        let page = client.find_records(query).await.unwrap();
+        for (position, _) in &page.records {
+            assert_eq!(*position, expected);
+            expected += 1;
+        }
+        pages.push(page.records.len());
+        match page.next {
+            Some(next) => from = next,
+            None => return pages,
+        }
+    }
 }
 
 async fn proves_its_lanes(node: &Running, party: &mut Party) {
