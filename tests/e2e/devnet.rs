@@ -94,8 +94,31 @@ fn the_tour_of_the_readme() {
     let all = good(&["audit", "query", "--node", &hub, "--limit", "500", "--json"]);
     let records = all.lines().count();
     assert!(records > 20, "{all}");
-    let page = good(&["audit", "query", "--node", &hub, "--operation", "hello", "--json"]);
-    assert_eq!(page.lines().filter(|line| line.contains("hello")).count(), 2, "{page}");
+    let query = |words: &[&str]| {
+        let page = good(&[&["audit", "query", "--json", "--node", &hub], words].concat());
+        page.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let hellos = query(&["--operation", "hello"]);
+    assert_eq!(hellos.len(), 2, "{hellos:?}");
+    // One of them, by each thing that it is known by, and its neighbour by none of them.
+    for (flag, field) in
+        [("--id", "global_id"), ("--local", "tx_id"), ("--link", "link"), ("--party", "relayer")]
+    {
+        let found = query(&[flag, hellos[0][field].as_str().unwrap(), "--operation", "hello"]);
+        assert_eq!(found[0], hellos[0], "{flag}");
+    }
+    assert_eq!(
+        query(&["--link", hellos[0]["link"].as_str().unwrap(), "--operation", "hello"]).len(),
+        1
+    );
+    // A page, and the rest after it.
+    let first = query(&["--limit", "7"]);
+    let after = first[7]["next_after"].to_string();
+    let rest = query(&["--after", &after, "--limit", "500"]);
+    assert_eq!(first.len() - 1 + rest.len(), records);
+    assert_eq!(rest[0]["position"], 7);
+    assert_eq!(query(&["--data-class", "closed"]), Vec::<Value>::new());
+    assert_eq!(query(&["--status", "done", "--until", "1"]), Vec::<Value>::new());
 
     let out = devnet.home.join("log.bundle");
     let out = out.to_str().unwrap();

@@ -15,13 +15,13 @@ use tombolo_proto::client::LedgerClient;
 pub(crate) enum Command {
     /// Lists records, oldest first, a page at a time.
     ///
-    /// Reads the log of one node from its beginning and filters it on this machine; an index for
-    /// large logs is to come. The order is that of the log and never changes, so `--after` goes on
-    /// exactly where a page ended.
+    /// One node searches its log by its index. The order is that of the log and never changes, so
+    /// `--after` goes on exactly where a page ended. The node may leave records out; a bundle from
+    /// `audit export` proves that none is missing.
     #[command(
         after_help = "Example: tombolo audit query --node http://127.0.0.1:7001 --class E_DENIED --since 2026-01-01T00:00:00Z"
     )]
-    Query(list::Query),
+    Query(Box<list::Query>),
     /// Shows all records of one operation, from its acceptance to its end.
     #[command(after_help = "Example: tombolo audit show 0x4c1f… --node http://127.0.0.1:7001")]
     Show(list::Show),
@@ -53,7 +53,7 @@ impl Node {
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Query(query) => list::query(query).await,
+        Command::Query(query) => list::query(*query).await,
         Command::Show(show) => list::show(show).await,
         Command::Export(export) => bundle::export(export).await,
         Command::Verify(verify) => bundle::verify(verify).await,

@@ -1,20 +1,26 @@
-//! Which records are asked for.
+//! Which records are asked for, on the command line.
 
 use super::moment::Moment;
 use std::str::FromStr;
+use tombolo_crypto::digest;
 use tombolo_types::{
-    Class,
-    id::{ChainId, DataId, GlobalId, IdentityId},
-    record::Record,
+    Class, Refusal,
+    id::{ChainId, DataId, GlobalId, IdentityId, LinkId, TxId},
+    message::DataClass,
+    record::{End, Record, RecordFilter},
+    refuse,
 };
 
-/// What a record must be; what is not given, it may be. Req: PRJ-4-5, without the hiding of closed
-/// fields, which no record holds, and without a record of the query itself
+/// What a record must be; what is not given, it may be. Req: PRJ-4-5. No record holds a closed
+/// field, so there is none to hide.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Filter {
-    /// Of this operation, by its global id.
+    /// Of this operation, by its global id: the same on all ledgers.
     #[arg(long, value_name = "GLOBAL_ID")]
     id: Option<GlobalId>,
+    /// Caused by this transaction on the ledger that is asked, by its local id.
+    #[arg(long, value_name = "TX_ID")]
+    local: Option<TxId>,
     /// From or to this chain.
     #[arg(long, value_name = "CHAIN_ID")]
     chain: Option<ChainId>,
@@ -22,33 +28,49 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "IDENTITY")]
     party: Option<IdentityId>,
     /// About this item.
-    #[arg(long, value_name = "DATA_ID")]
+    #[arg(long, value_name = "DATA_ID", conflicts_with = "item")]
     data: Option<DataId>,
-    /// Ended so: `done`, or a class of refusal such as E_DENIED.
-    #[arg(long)]
-    class: Option<End>,
-    /// Not before this block time (RFC 3339, or milliseconds since 1970).
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<Moment>,
-    /// Before this block time.
-    #[arg(long, value_name = "TIME")]
-    until: Option<Moment>,
-    /// Done, or refused with any class.
-    #[arg(long)]
-    status: Option<Status>,
-    /// Of this kind, as records name it, e.g. `share`.
-    #[arg(long, value_name = "NAME")]
-    operation: Option<String>,
+    /// About the item that its owner calls so; with --owner and --home. No record holds such a
+    /// name: it is turned into the data id here and not sent.
+    #[arg(long, value_name = "NAME", requires_all = ["owner", "home"])]
+    item: Option<String>,
+    /// The item's first owner.
+    #[arg(long, value_name = "IDENTITY", requires = "item")]
+    owner: Option<IdentityId>,
+    /// The chain on which the item was first written.
+    #[arg(long, value_name = "CHAIN_ID", requires = "item")]
+    home: Option<ChainId>,
+    /// About open or about closed data.
+    #[arg(long, value_name = "CLASS", value_parser = data_class)]
+    data_class: Option<DataClass>,
+    /// Over this link.
+    #[arg(long, value_name = "LINK_ID")]
+    link: Option<LinkId>,
     /// Over a link of this deployment mode.
     #[arg(long)]
     mode: Option<u8>,
+    /// Of this kind, as records name it, e.g. `share`.
+    #[arg(long, value_name = "NAME")]
+    operation: Option<String>,
+    /// Done, or refused with any class.
+    #[arg(long)]
+    status: Option<Status>,
+    /// Ended so: `done`, or a class of refusal such as E_DENIED.
+    #[arg(long)]
+    class: Option<Ended>,
+    /// Not before this block time (RFC 3339, or milliseconds since 1970).
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Before this block time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
 }
 
 /// How an operation ended, on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct End(Option<Class>);
+struct Ended(Option<Class>);
 
-impl FromStr for End {
+impl FromStr for Ended {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -69,33 +91,50 @@ enum Status {
     Refused,
 }
 
+fn data_class(text: &str) -> Result<DataClass, String> {
+    let found = [DataClass::Open, DataClass::Closed].into_iter().find(|it| it.name() == text);
+    found.ok_or_else(|| "write open or closed".to_owned())
+}
+
 /// How a record says that it ended; `None` is done.
 pub(crate) fn end_of(record: &Record) -> Option<Class> {
     Class::from_number(record.outcome)
 }
 
-impl Filter {
-    /// Whether the record is asked for.
-    pub(crate) fn accepts(&self, record: &Record) -> bool {
-        let end = end_of(record);
-        let ends_as = |status| (status == Status::Done) == end.is_none();
-        self.id.is_none_or(|id| id == record.global_id)
-            && self
-                .chain
-                .is_none_or(|id| id == record.source_chain || id == record.destination_chain)
-            && self.party.is_none_or(|id| record.parties.contains(&id) || id == record.relayer)
-            && self.data.is_none_or(|id| id == record.data_id)
-            && self.class.is_none_or(|class| class.0 == end)
-            && self.since.is_none_or(|since| record.time >= since.0)
-            && !self.is_past(record)
-            && self.status.is_none_or(ends_as)
-            && self.operation.as_ref().is_none_or(|name| *name == record.operation)
-            && self.mode.is_none_or(|mode| mode == record.mode)
-    }
+impl TryFrom<Filter> for RecordFilter {
+    type Error = Refusal;
 
-    /// Whether neither this record nor any after it is asked for: block times rise.
-    pub(crate) fn is_past(&self, record: &Record) -> bool {
-        self.until.is_some_and(|until| record.time >= until.0)
+    fn try_from(it: Filter) -> Result<Self, Refusal> {
+        let end = match (it.status, it.class) {
+            (None, None) => None,
+            (Some(Status::Done), None) | (Some(Status::Done) | None, Some(Ended(None))) => {
+                Some(End::Done)
+            }
+            (Some(Status::Refused), None) => Some(End::Refused),
+            (Some(Status::Refused) | None, Some(Ended(Some(class)))) => Some(End::RefusedAs(class)),
+            (Some(Status::Done), Some(Ended(Some(class)))) => {
+                refuse!(Format, "--status done and --class {class} contradict each other");
+            }
+            (Some(Status::Refused), Some(Ended(None))) => {
+                refuse!(Format, "--status refused and --class done contradict each other");
+            }
+        };
+        let named = it.home.zip(it.owner).zip(it.item);
+        let item = named.map(|((home, owner), name)| digest::data_id(home, owner, &name));
+        Ok(Self {
+            global_id: it.id,
+            tx_id: it.local,
+            chain: it.chain,
+            party: it.party,
+            data_id: it.data.or(item),
+            data_class: it.data_class,
+            link: it.link,
+            mode: it.mode,
+            operation: it.operation,
+            end,
+            since: it.since.map(|moment| moment.0),
+            until: it.until.map(|moment| moment.0),
+        })
     }
 }
 
@@ -103,10 +142,7 @@ impl Filter {
 mod tests {
     use super::*;
     use clap::Parser as _;
-    use tombolo_types::{
-        Hash, Height, LaneNumber, MessageNumber, UnixMillis,
-        id::{Fingerprint, LinkId, TxId},
-    };
+    use tombolo_types::{Hash, UnixMillis};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -114,65 +150,79 @@ mod tests {
         filter: Filter,
     }
 
-    fn record() -> Record {
-        Record {
-            global_id: GlobalId([1; 32]),
-            operation: "share".into(),
-            outcome: Class::Denied as u8,
-            remark: String::new(),
-            height: Height(7),
-            time: UnixMillis(5_000),
-            tx_id: TxId::ZERO,
-            link: LinkId::ZERO,
-            mode: 1,
-            lane: LaneNumber(1),
-            number: MessageNumber(0),
-            source_chain: ChainId([2; 32]),
-            source_height: Height(3),
-            destination_chain: ChainId([3; 32]),
-            data_id: DataId([4; 32]),
-            data_class: 1,
-            fingerprint: Fingerprint::ZERO,
-            parties: vec![IdentityId([5; 32]), IdentityId([6; 32])],
-            policy_hash: Hash::ZERO,
-            protocol: "lane".into(),
-            relayer: IdentityId([7; 32]),
-            evidence: Hash::ZERO,
-        }
+    fn read(words: &[&str]) -> Option<Result<RecordFilter, Class>> {
+        let line = Line::try_parse_from(["query"].iter().chain(words)).ok()?;
+        Some(RecordFilter::try_from(line.filter).map_err(|refusal| refusal.class))
     }
 
-    fn id(byte: u8) -> String {
-        Hash([byte; 32]).to_string()
-    }
-
+    /// What an auditor may ask for, alone and together.
+    ///
+    /// Req: PRJ-4-5
     #[test]
-    fn each_criterion_accepts_and_rejects() {
-        let one = [("--id", id(1), id(2)), ("--data", id(4), id(5))];
-        let chains = [("--chain", id(2), id(4)), ("--chain", id(3), id(1))];
-        let parties = [("--party", id(6), id(1)), ("--party", id(7), id(4))];
-        let words = [
-            ("--class", "E_DENIED".into(), "done".into()),
-            ("--class", "e_denied".into(), "E_STATE".into()),
-            ("--status", "refused".into(), "done".into()),
-            ("--since", "5000".into(), "5001".into()),
-            ("--until", "5001".into(), "5000".into()),
-            ("--since", "1970-01-01T00:00:05Z".into(), "1970-01-01T00:00:05.001Z".into()),
-            ("--operation", "share".into(), "commit".into()),
-            ("--mode", "1".into(), "2".into()),
+    fn words_become_a_filter() {
+        let id = |byte: u8| Hash([byte; 32]).to_string();
+        let (one, two) = (id(1), id(2));
+        let any = RecordFilter::default;
+        let item = digest::data_id(ChainId([2; 32]), IdentityId([1; 32]), "lamp-7");
+        let rows: [(&[&str], RecordFilter); 17] = [
+            (&[], any()),
+            (&["--id", &one], RecordFilter { global_id: Some(GlobalId([1; 32])), ..any() }),
+            (&["--local", &one], RecordFilter { tx_id: Some(TxId([1; 32])), ..any() }),
+            (&["--chain", &one], RecordFilter { chain: Some(ChainId([1; 32])), ..any() }),
+            (&["--party", &one], RecordFilter { party: Some(IdentityId([1; 32])), ..any() }),
+            (&["--data", &one], RecordFilter { data_id: Some(DataId([1; 32])), ..any() }),
+            (
+                &["--item", "lamp-7", "--owner", &one, "--home", &two],
+                RecordFilter { data_id: Some(item), ..any() },
+            ),
+            (
+                &["--data-class", "closed"],
+                RecordFilter { data_class: Some(DataClass::Closed), ..any() },
+            ),
+            (&["--link", &one], RecordFilter { link: Some(LinkId([1; 32])), ..any() }),
+            (&["--mode", "1"], RecordFilter { mode: Some(1), ..any() }),
+            (&["--operation", "share"], RecordFilter { operation: Some("share".into()), ..any() }),
+            (&["--status", "done"], RecordFilter { end: Some(End::Done), ..any() }),
+            (&["--class", "done"], RecordFilter { end: Some(End::Done), ..any() }),
+            (&["--status", "refused"], RecordFilter { end: Some(End::Refused), ..any() }),
+            (
+                &["--class", "e_denied"],
+                RecordFilter { end: Some(End::RefusedAs(Class::Denied)), ..any() },
+            ),
+            (
+                &["--class", "E_STATE", "--status", "refused"],
+                RecordFilter { end: Some(End::RefusedAs(Class::State)), ..any() },
+            ),
+            (
+                &["--since", "1970-01-01T00:00:05Z", "--until", "6000"],
+                RecordFilter {
+                    since: Some(UnixMillis(5_000)),
+                    until: Some(UnixMillis(6_000)),
+                    ..any()
+                },
+            ),
         ];
-        for (flag, fits, fails) in one.into_iter().chain(chains).chain(parties).chain(words) {
-            for (value, expected) in [(fits, true), (fails, false)] {
-                let line = Line::try_parse_from(["query", flag, &value]).unwrap();
-                assert_eq!(line.filter.accepts(&record()), expected, "{flag} {value}");
-            }
+        for (words, filter) in rows {
+            assert_eq!(read(words), Some(Ok(filter)), "{words:?}");
         }
-        assert!(Filter::default().accepts(&record()));
+        for words in
+            [["--status", "done", "--class", "E_STATE"], ["--status", "refused", "--class", "done"]]
+        {
+            assert_eq!(read(&words), Some(Err(Class::Format)), "{words:?}");
+        }
     }
 
     #[test]
     fn a_wrong_word_is_refused_by_the_command_line() {
-        for (flag, value) in [("--class", "E_WRONG"), ("--id", "0x12"), ("--since", "soon")] {
-            assert!(Line::try_parse_from(["query", flag, value]).is_err(), "{flag} {value}");
+        for words in [
+            &["--class", "E_WRONG"][..],
+            &["--data-class", "secret"],
+            &["--id", "0x12"],
+            &["--since", "soon"],
+            &["--item", "lamp-7"],
+            &["--owner", "0x01"],
+        ] {
+            assert_eq!(read(words), None, "{words:?}");
         }
     }
 }

@@ -5,11 +5,15 @@ use crate::output;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tombolo_node::query::record_json;
-use tombolo_proto::{client::LedgerClient, limits::PAGE_ENTRIES_MAX};
+use tombolo_proto::{
+    client::LedgerClient,
+    limits::PAGE_ENTRIES_MAX,
+    view::{FoundRecords, RecordQuery},
+};
 use tombolo_types::{
     Class, Refusal, UnixMillis,
     id::GlobalId,
-    record::{Record, SaltedRecord},
+    record::{Record, RecordFilter, SaltedRecord},
 };
 
 /// The most characters of a remark in a table.
@@ -54,7 +58,8 @@ struct Page {
 pub(crate) async fn query(query: Query) -> anyhow::Result<()> {
     let client = query.node.client()?;
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let page = fetch_page(&client, &query.filter, query.after, limit).await?;
+    let filter = query.filter.try_into()?;
+    let page = fetch_page(&client, &filter, query.after, limit).await?;
     if query.json {
         page.records.iter().for_each(|(at, salted)| output::json(&record_json(*at, salted)));
         if let Some(after) = page.next_after {
@@ -131,39 +136,56 @@ pub(crate) async fn fetch_operation(
     }
 }
 
-/// Reads on until the page is full and it is known whether more follow. The log as it was at the
-/// first answer is what is searched: one that grows faster than it is read still comes to an end.
+/// Asks on until the page is full or the search at its end. The node searches; that what it gives
+/// was asked for is checked here, that it left nothing out is not: a bundle proves that.
 async fn fetch_page(
     client: &LedgerClient,
-    filter: &Filter,
+    filter: &RecordFilter,
     after: Option<u64>,
     limit: usize,
 ) -> anyhow::Result<Page> {
-    let start = after.map_or(0, |after| after.saturating_add(1));
-    let end = client.records(start, 1).await.context("reading the log")?.log_size;
-    let mut next = match filter.since {
-        Some(since) => first_since(client, start, end, since.0).await?,
-        None => start,
-    };
-    let mut page = Page { records: Vec::new(), next_after: None };
-    while next < end {
-        let found = fetch_chunk(client, next).await?;
-        for (position, salted) in found.into_iter().take_while(|(position, _)| *position < end) {
-            if filter.is_past(&salted.record) {
-                return Ok(page);
-            }
-            next = position.saturating_add(1);
-            if !filter.accepts(&salted.record) {
-                continue;
-            }
-            if page.records.len() == limit {
-                page.next_after = page.records.last().map(|(last, _)| *last);
-                return Ok(page);
-            }
-            page.records.push((position, salted));
+    let mut from = after.map_or(0, |after| after.saturating_add(1));
+    let mut records: Vec<(u64, SaltedRecord)> = Vec::new();
+    loop {
+        let wanted = limit.saturating_sub(records.len()).min(PAGE_ENTRIES_MAX);
+        let limit_now = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let query = RecordQuery { filter: filter.clone(), from, limit: limit_now };
+        let page = client.find_records(query).await.context("searching the log")?;
+        check_found(client, filter, from, &page)?;
+        records.extend(page.records);
+        let Some(next) = page.next else { return Ok(Page { records, next_after: None }) };
+        // The index may lie behind the log; what it has not is not there to be searched.
+        let no_further = next == from;
+        if records.len() == limit || no_further && !records.is_empty() {
+            return Ok(Page { records, next_after: next.checked_sub(1) });
         }
+        if no_further {
+            let message = format!(
+                "the index of {} has come to record {next} and not to the end of the log; ask \
+                 again, or another node",
+                client.address()
+            );
+            return Err(Refusal::new(Class::State, message).into());
+        }
+        from = next;
     }
-    Ok(page)
+}
+
+fn check_found(
+    client: &LedgerClient,
+    filter: &RecordFilter,
+    from: u64,
+    page: &FoundRecords,
+) -> anyhow::Result<()> {
+    let mut least = from;
+    for (position, salted) in &page.records {
+        let is_asked_for = *position >= least && filter.accepts(&salted.record);
+        ensure!(is_asked_for, "{} gave what was not asked for; ask another node", client.address());
+        least = position.saturating_add(1);
+    }
+    let goes_on = page.next.is_none_or(|next| next >= least);
+    ensure!(goes_on, "{} leads back; ask another node", client.address());
+    Ok(())
 }
 
 /// Records from a position on; at least one, and without a gap.
@@ -182,24 +204,6 @@ pub(super) async fn fetch_chunk(
         page.log_size
     );
     Ok(page.records)
-}
-
-/// The position of the first record that is not before a time, or `high`: block times rise.
-async fn first_since(
-    client: &LedgerClient,
-    mut low: u64,
-    mut high: u64,
-    since: UnixMillis,
-) -> anyhow::Result<u64> {
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let found = client.records(middle, 1).await.context("searching the log")?;
-        match found.records.first() {
-            Some((_, salted)) if salted.record.time < since => low = middle + 1,
-            _ => high = middle,
-        }
-    }
-    Ok(low)
 }
 
 fn row(position: u64, record: &Record) -> String {
