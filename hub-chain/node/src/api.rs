@@ -4,9 +4,11 @@ use crate::{
     chain::Chain,
     door::{Door, From as By},
     query::{self, Queries},
+    query_journal::{QueryJournal, address, filter_json},
     read::page,
     telemetry::follow,
 };
+use serde_json::json;
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{
@@ -21,7 +23,7 @@ use tombolo_engine::EngineHandle;
 use tombolo_explorer::Explorer;
 use tombolo_ledger::{Machine, block, records, validators};
 use tombolo_proto::{
-    limits::TRANSACTION_WAIT_MAX,
+    limits::{QUERY_TEXT_BYTES_MAX, TRANSACTION_WAIT_MAX},
     refusal_to_status,
     view::{FoundRecords, MessagesQuery, NodeStatus, Receipt, RecordQuery, read_id},
     wire::{self, ledger_server::Ledger},
@@ -70,6 +72,7 @@ pub struct Api<M> {
     engine: EngineHandle,
     queries: Arc<dyn Queries>,
     explorer: Explorer,
+    asked: QueryJournal,
     door: Door,
     finished: broadcast::Sender<Finished>,
     reads: Arc<Semaphore>,
@@ -89,6 +92,8 @@ pub struct Parts<M> {
     pub queries: Arc<dyn Queries>,
     /// The auditors' index.
     pub explorer: Explorer,
+    /// Where queries of the audit log are written down.
+    pub asked: QueryJournal,
     /// The way in.
     pub door: Door,
     /// Tells of each block's transactions.
@@ -104,13 +109,14 @@ pub struct Parts<M> {
 impl<M: Machine> Api<M> {
     /// The interface over these parts.
     pub fn new(parts: Parts<M>) -> Self {
-        let Parts { chain, engine, queries, explorer, door, finished, tasks, cancel, alarm } =
-            parts;
+        let Parts { chain, engine, queries, explorer, asked, door, .. } = parts;
+        let Parts { finished, tasks, cancel, alarm, .. } = parts;
         Self {
             chain,
             engine,
             queries,
             explorer,
+            asked,
             door,
             finished,
             reads: Arc::new(Semaphore::new(READS_MAX)),
@@ -191,8 +197,7 @@ impl<M: Machine> Api<M> {
         by: By,
         answer: impl FnOnce(TxId) -> T,
     ) -> Result<Response<T>, Status> {
-        let caller = caller.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
-        let id = self.door.submit(&self.chain, transaction, by, caller).await;
+        let id = self.door.submit(&self.chain, transaction, by, address(caller)).await;
         id.map(|id| Response::new(answer(id))).map_err(|refusal| refusal_to_status(&refusal))
     }
 }
@@ -387,18 +392,25 @@ impl<M: Machine> Ledger for Api<M> {
         &self,
         request: Request<wire::RecordsRequest>,
     ) -> Result<Response<wire::RecordsResponse>, Status> {
+        let caller = request.remote_addr();
         let wire::RecordsRequest { from, limit } = request.into_inner();
-        let records = self.read(move |chain| Ok(chain.records(from, limit))).await?;
-        Ok(Response::new(records.into()))
+        let page = self.read(move |chain| Ok(chain.records(from, limit))).await;
+        let filter = json!({ "from": from });
+        self.asked.note(caller, filter, page.as_ref().map(|page| page.records.len()));
+        Ok(Response::new(page?.into()))
     }
 
     async fn find_records(
         &self,
         request: Request<wire::FindRecordsRequest>,
     ) -> Result<Response<wire::FindRecordsResponse>, Status> {
+        let caller = request.remote_addr();
         let query = RecordQuery::try_from(request.into_inner());
         let query = query.map_err(|refusal| refusal_to_status(&refusal))?;
-        Ok(Response::new(self.found(query).await?.into()))
+        let filter = filter_json(&query.filter);
+        let found = self.found(query).await;
+        self.asked.note(caller, filter, found.as_ref().map(|found| found.records.len()));
+        Ok(Response::new(found?.into()))
     }
 
     async fn log_proof(
@@ -423,16 +435,23 @@ impl<M: Machine> Ledger for Api<M> {
         &self,
         request: Request<wire::QueryRequest>,
     ) -> Result<Response<wire::QueryResponse>, Status> {
+        let caller = request.remote_addr();
         let wire::QueryRequest { path, from, limit } = request.into_inner();
+        let shown = &path[..path.floor_char_boundary(QUERY_TEXT_BYTES_MAX)];
+        let of_records = query::is_of_records(shown).then(|| json!({ "path": shown }));
         let queries = Arc::clone(&self.queries);
         let answer = self.read(move |chain| {
             ensure!(!path.is_empty(), Format, "the query names no path");
             let from = Some(from.as_str()).filter(|from| !from.is_empty());
             let height = chain.tip().map_or(0, |tip| tip.height.0);
-            let json = query::answer(chain, queries.as_ref(), &path, from, page(limit))?;
-            Ok(wire::QueryResponse { json, height })
+            let answer = query::answer(chain, queries.as_ref(), &path, from, page(limit))?;
+            Ok((answer.entries, wire::QueryResponse { json: answer.json, height }))
         });
-        Ok(Response::new(answer.await?))
+        let answer = answer.await;
+        if let Some(filter) = of_records {
+            self.asked.note(caller, filter, answer.as_ref().map(|(entries, _)| *entries));
+        }
+        Ok(Response::new(answer?.1))
     }
 
     async fn push(

@@ -2,31 +2,19 @@
 
 use crate::{
     chain::Chain,
-    journal::{Journal, Refused},
+    journal::{Refused, Writer},
     metrics::Metrics,
+    scribe::Scribe,
 };
-use std::{
-    io,
-    path::Path,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread::JoinHandle,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, path::Path, sync::Arc, thread::JoinHandle};
 use tombolo_crypto::digest;
 use tombolo_engine::EngineHandle;
 use tombolo_ledger::{Machine, Principal};
 use tombolo_types::{
-    Class, Refusal, UnixMillis, ensure,
+    Class, Refusal, ensure,
     id::{IdentityId, TxId},
     transaction::{SignedTransaction, TRANSACTION_BYTES_MAX, Transaction},
 };
-
-/// Refusals that wait to be written. The disk is slower than a flood; what does not fit is counted
-/// and not written, and the caller is answered all the same.
-const QUEUE_MAX: usize = 1_024;
 
 /// Who brings a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +25,10 @@ pub enum From {
     Peer,
 }
 
-struct Line {
-    refused: Refused,
+/// What is written down, and who is to be asked for in the state before.
+struct Turned {
+    refusal: Refusal,
+    tx_id: Option<TxId>,
     signer: Option<IdentityId>,
 }
 
@@ -46,7 +36,7 @@ struct Line {
 #[derive(Clone)]
 pub struct Door {
     engine: EngineHandle,
-    journal: SyncSender<Line>,
+    journal: Scribe<Turned>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,12 +51,12 @@ impl Door {
         engine: EngineHandle,
         metrics: Arc<Metrics>,
     ) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
-        let journal = Journal::open(path)?;
-        let (sender, lines) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || keep_journal(journal, &chain, &lines))?;
-        Ok((Self { engine, journal: sender, metrics }, thread))
+        let (journal, thread) = Scribe::open(path, move |journal, line| {
+            let Turned { refusal, tx_id, signer } = line.what;
+            let writer = writer(&chain, &refusal, signer);
+            journal.write(line.at, &line.caller, writer, &Refused::new(&refusal, tx_id))
+        })?;
+        Ok((Self { engine, journal, metrics }, thread))
     }
 
     /// Shows a transaction to the door.
@@ -94,24 +84,12 @@ impl Door {
         }
         if from == From::Client {
             self.metrics.refused(refusal.class);
-            self.write_down(refusal, id, signer, caller);
+            let turned = Turned { refusal: refusal.clone(), tx_id: id, signer };
+            if !self.journal.write(caller, turned) {
+                self.metrics.journal_dropped();
+            }
         }
         result
-    }
-
-    fn write_down(
-        &self,
-        refusal: &Refusal,
-        tx_id: Option<TxId>,
-        signer: Option<IdentityId>,
-        caller: String,
-    ) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        let refused = Refused { at, refusal: refusal.clone(), tx_id, caller, known: false };
-        if self.journal.try_send(Line { refused, signer }).is_err() {
-            self.metrics.journal_dropped();
-        }
     }
 }
 
@@ -134,20 +112,11 @@ fn read(transaction: &[u8]) -> Option<(TxId, IdentityId)> {
     Some((digest::tx_id(&signed.body), body.signer))
 }
 
-fn keep_journal<M: Machine>(
-    mut journal: Journal,
-    chain: &Chain<M>,
-    lines: &Receiver<Line>,
-) -> io::Result<()> {
-    while let Ok(Line { mut refused, signer }) = lines.recv() {
-        // These classes come before or with the signature, so anybody can cause them.
-        let open = matches!(
-            refused.refusal.class,
-            Class::Version | Class::Format | Class::Auth | Class::Ident
-        );
-        refused.known =
-            !open && signer.is_some_and(|signer| Principal::of(chain.view(), signer).is_some());
-        journal.write(&refused)?;
+fn writer<M: Machine>(chain: &Chain<M>, refusal: &Refusal, signer: Option<IdentityId>) -> Writer {
+    // These classes come before or with the signature, so anybody can cause them.
+    let open = matches!(refusal.class, Class::Version | Class::Format | Class::Auth | Class::Ident);
+    match signer.and_then(|signer| Principal::of(chain.view(), signer)) {
+        Some(_) if !open => Writer::Known,
+        _ => Writer::Stranger,
     }
-    Ok(())
 }

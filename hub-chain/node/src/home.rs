@@ -7,6 +7,7 @@
 //! | `engine/` | consensus log, guard of the signing key, connection key |
 //! | `audit.sqlite` | the auditors' index; rebuilt where it is deleted |
 //! | `door.journal` | refusals at the door |
+//! | `queries.journal` | what was asked of the audit log |
 
 use crate::keys::{Cost, KeyError, Keystore, Passphrase};
 use std::{
@@ -60,8 +61,14 @@ pub fn index_file(home: &Path) -> PathBuf {
 
 /// The file of refusals at the door.
 #[must_use]
-pub fn journal_file(home: &Path) -> PathBuf {
+pub fn door_journal(home: &Path) -> PathBuf {
     home.join("door.journal")
+}
+
+/// The file of what was asked of the audit log.
+#[must_use]
+pub fn query_journal(home: &Path) -> PathBuf {
+    home.join("queries.journal")
 }
 
 /// Writes a genesis document, its canonical bytes, and gives the chain id. An existing file is

@@ -1,4 +1,5 @@
-//! The door's journal: what was refused before it entered any block.
+//! Journals of what strangers do here and no block holds: refusals at the door, and what auditors
+//! ask.
 //!
 //! Not replicated: each node keeps its own. Each line holds the hash of the line before, so that a
 //! removed or changed line is found. Strangers write only so many lines in a second; what they
@@ -6,7 +7,8 @@
 //!
 //! Property S12: an entry here for every refusal that entered no block.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
@@ -23,40 +25,66 @@ const STRANGERS_BURST: u64 = 100;
 /// The longest sentence that is kept.
 const MESSAGE_BYTES_MAX: usize = 512;
 
-/// One line.
+/// One line about something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Entry<T> {
     /// From 0, over all files.
     pub number: u64,
     /// This node's clock.
     pub time_ms: u64,
-    /// As in `E_AUTH`.
-    pub class: String,
-    /// The sentence.
-    pub message: String,
-    /// The transaction, where it could be read.
-    pub tx_id: Option<String>,
     /// The caller's network address.
     pub caller: String,
-    /// Refusals of strangers since the line before that are not written.
+    /// What happened.
+    #[serde(flatten)]
+    pub what: T,
+    /// What strangers caused since the line before that is not written.
     pub suppressed: u64,
     /// The hash of the line before; zero for the first.
     pub previous: String,
 }
 
 /// A refusal at the door.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// When, by this node's clock.
-    pub at: UnixMillis,
-    /// Why.
-    pub refusal: Refusal,
+    /// As in `E_AUTH`.
+    pub class: String,
+    /// The sentence.
+    pub message: String,
     /// The transaction, where it could be read.
-    pub tx_id: Option<TxId>,
-    /// The caller's network address.
-    pub caller: String,
-    /// The signature was that of an identity that is known here.
-    pub known: bool,
+    pub tx_id: Option<String>,
+}
+
+impl Refused {
+    /// A refusal as it is written.
+    #[must_use]
+    pub fn new(refusal: &Refusal, tx_id: Option<TxId>) -> Self {
+        let message = &refusal.message;
+        Self {
+            class: refusal.class.to_string(),
+            message: message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned(),
+            tx_id: tx_id.map(|id| id.to_string()),
+        }
+    }
+}
+
+/// A query of audit records. Req: PRJ-4-5
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What was asked for; nothing in it is everything.
+    pub filter: Value,
+    /// How many records were given.
+    pub records: u64,
+    /// The class of refusal, where the query was refused.
+    pub class: Option<String>,
+}
+
+/// Who causes a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// An identity that is known here, by its signature: writes every line.
+    Known,
+    /// Anybody: writes so many lines in a second.
+    Stranger,
 }
 
 /// The journal in a folder.
@@ -99,8 +127,8 @@ impl Journal {
             let Ok(file) = File::open(path) else { continue };
             for line in BufReader::new(file).split(b'\n') {
                 let line = line?;
-                let number = serde_json::from_slice(&line).map(|entry: Entry| entry.number);
-                journal.number = number.map_or(journal.number, |number| number + 1);
+                let entry: Result<Entry<Value>, _> = serde_json::from_slice(&line);
+                journal.number = entry.map_or(journal.number, |entry| entry.number + 1);
                 journal.previous = line_hash(&line);
             }
         }
@@ -115,24 +143,27 @@ impl Journal {
         self.path.with_extension("old")
     }
 
-    /// Writes a refusal down, or only counts it where strangers write too much. Says whether it
+    /// Writes something down, or only counts it where strangers write too much. Says whether it
     /// was written.
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&mut self, refused: &Refused) -> io::Result<bool> {
-        if !refused.known && !self.allow(refused.at) {
+    pub fn write<T: Serialize>(
+        &mut self,
+        at: UnixMillis,
+        caller: &str,
+        writer: Writer,
+        what: &T,
+    ) -> io::Result<bool> {
+        if writer == Writer::Stranger && !self.allow(at) {
             self.suppressed += 1;
             return Ok(false);
         }
-        let message = &refused.refusal.message;
         let entry = Entry {
             number: self.number,
-            time_ms: refused.at.0,
-            class: refused.refusal.class.to_string(),
-            message: message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned(),
-            tx_id: refused.tx_id.map(|id| id.to_string()),
-            caller: refused.caller.clone(),
+            time_ms: at.0,
+            caller: caller.to_owned(),
+            what,
             suppressed: std::mem::take(&mut self.suppressed),
             previous: self.previous.to_string(),
         };
@@ -171,14 +202,14 @@ impl Journal {
 ///
 /// # Errors
 /// The number of the first line that does not follow the one before, counted from 1 in this file.
-pub fn verify(text: &[u8]) -> Result<Vec<Entry>, usize> {
+pub fn verify<T: DeserializeOwned>(text: &[u8]) -> Result<Vec<Entry<T>>, usize> {
     let mut previous = None;
     let mut entries = Vec::new();
     for (position, line) in text.split(|byte| *byte == b'\n').enumerate() {
         if line.is_empty() {
             continue;
         }
-        let entry: Entry = serde_json::from_slice(line).map_err(|_| position + 1)?;
+        let entry: Entry<T> = serde_json::from_slice(line).map_err(|_| position + 1)?;
         if previous.is_some_and(|hash: Hash| hash.to_string() != entry.previous) {
             return Err(position + 1);
         }
@@ -193,14 +224,15 @@ mod tests {
     use super::*;
     use tombolo_types::Class;
 
-    fn refused(at: u64, known: bool) -> Refused {
-        Refused {
-            at: UnixMillis(at),
-            refusal: Refusal::new(Class::Auth, format!("the signature is wrong at {at}")),
-            tx_id: Some(TxId([7; 32])),
-            caller: "127.0.0.1:9".into(),
-            known,
-        }
+    /// Writes a refusal at a time, by the identity that is known or by a stranger.
+    fn write(journal: &mut Journal, at: u64, writer: Writer) -> bool {
+        let refusal = Refusal::new(Class::Auth, format!("the signature is wrong at {at}"));
+        let refused = Refused::new(&refusal, Some(TxId([7; 32])));
+        journal.write(UnixMillis(at), "127.0.0.1:9", writer, &refused).unwrap()
+    }
+
+    fn read(text: &[u8]) -> Result<Vec<Entry<Refused>>, usize> {
+        verify(text)
     }
 
     #[test]
@@ -209,29 +241,46 @@ mod tests {
         let path = folder.path().join("door.journal");
         for at in 0..3 {
             let mut journal = Journal::open(&path).unwrap();
-            assert!(journal.write(&refused(at, true)).unwrap());
+            assert!(write(&mut journal, at, Writer::Known));
         }
         let text = fs::read_to_string(&path).unwrap();
         let numbers: Vec<_> =
-            verify(text.as_bytes()).unwrap().iter().map(|entry| entry.number).collect();
+            read(text.as_bytes()).unwrap().iter().map(|entry| entry.number).collect();
         assert_eq!(numbers, [0, 1, 2]);
-        assert_eq!(verify(text.replace("at 1", "at 7").as_bytes()), Err(3));
+        assert_eq!(read(text.replace("at 1", "at 7").as_bytes()), Err(3));
         let removed: String =
             text.lines().filter(|line| !line.contains("at 1")).collect::<Vec<_>>().join("\n");
-        assert_eq!(verify(removed.as_bytes()), Err(2));
+        assert_eq!(read(removed.as_bytes()), Err(2));
     }
 
     #[test]
     fn a50_strangers_cannot_fill_the_journal() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&folder.path().join("door.journal")).unwrap();
-        let written = (0..1_000).filter(|_| journal.write(&refused(1, false)).unwrap()).count();
+        let written = (0..1_000).filter(|_| write(&mut journal, 1, Writer::Stranger)).count();
         assert_eq!(written as u64, STRANGERS_BURST);
-        assert!(journal.write(&refused(2, true)).unwrap());
-        assert!(journal.write(&refused(2_000, false)).unwrap());
+        assert!(write(&mut journal, 2, Writer::Known));
+        assert!(write(&mut journal, 2_000, Writer::Stranger));
         let text = fs::read(folder.path().join("door.journal")).unwrap();
-        let entries = verify(&text).unwrap();
+        let entries = read(&text).unwrap();
         assert_eq!(entries[entries.len() - 2].suppressed, 1_000 - STRANGERS_BURST);
+    }
+
+    /// However much auditors ask, the journal of queries is as bounded as that of the door.
+    #[test]
+    fn a50_auditors_cannot_fill_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queries.journal");
+        let mut journal = Journal::open(&path).unwrap();
+        let filter = serde_json::json!({ "operation": "share" });
+        let asked = Asked { filter, records: 500, class: None };
+        let mut ask = |at| journal.write(UnixMillis(at), "127.0.0.1:9", Writer::Stranger, &asked);
+        let written = (0..500).filter(|_| ask(1).unwrap()).count();
+        assert_eq!(written as u64, STRANGERS_BURST);
+        assert!(ask(2_000).unwrap());
+        let entries: Vec<Entry<Asked>> = verify(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(entries.last().unwrap().suppressed, 500 - STRANGERS_BURST);
+        assert_eq!(entries[0].what, asked);
     }
 
     #[test]
@@ -239,12 +288,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("door.journal");
         let mut journal = Journal::open(&path).unwrap();
-        journal.write(&refused(0, true)).unwrap();
+        write(&mut journal, 0, Writer::Known);
         journal.bytes = JOURNAL_BYTES_MAX;
-        journal.write(&refused(1, true)).unwrap();
+        write(&mut journal, 1, Writer::Known);
         let mut both = fs::read(path.with_extension("old")).unwrap();
         both.extend(fs::read(&path).unwrap());
-        assert_eq!(verify(&both).unwrap().len(), 2);
+        assert_eq!(read(&both).unwrap().len(), 2);
         assert_eq!(Journal::open(&path).unwrap().number, 2);
     }
 
@@ -252,12 +301,12 @@ mod tests {
     fn a58_a_line_that_a_crash_cut_short_does_not_swallow_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("door.journal");
-        Journal::open(&path).unwrap().write(&refused(0, true)).unwrap();
+        write(&mut Journal::open(&path).unwrap(), 0, Writer::Known);
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() / 2]).unwrap();
-        Journal::open(&path).unwrap().write(&refused(1, true)).unwrap();
-        assert_eq!(verify(&fs::read(&path).unwrap()), Err(1));
+        write(&mut Journal::open(&path).unwrap(), 1, Writer::Known);
+        assert_eq!(read(&fs::read(&path).unwrap()), Err(1));
         let last = fs::read_to_string(&path).unwrap();
-        assert!(serde_json::from_str::<Entry>(last.lines().last().unwrap()).is_ok());
+        assert!(serde_json::from_str::<Entry<Refused>>(last.lines().last().unwrap()).is_ok());
     }
 }

@@ -125,7 +125,7 @@ impl Metrics {
         r.register("mempool_transactions", "Transactions that wait", self.mempool.clone());
         let text = "Their bytes";
         r.register_with_unit("mempool", text, Unit::Bytes, self.mempool_bytes.clone());
-        let text = "Refusals that the journal had no time for";
+        let text = "Lines that the journals had no time for";
         r.register("journal_dropped", text, self.journal_dropped.clone());
         let text = "Transactions not handed on because a peer was too slow";
         r.register("pushes_dropped", text, self.pushes_dropped.clone());
@@ -154,7 +154,7 @@ impl Metrics {
         self.refusals.get_or_create(&ClassLabel { class: class.code() }).inc();
     }
 
-    /// The journal had no time for a refusal.
+    /// A journal had no time for a line.
     pub fn journal_dropped(&self) {
         self.journal_dropped.inc();
     }

@@ -42,6 +42,21 @@ impl Queries for NoQueries {
     }
 }
 
+/// What a query gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// JSON text.
+    pub json: String,
+    /// How many entries it has; what is no page is one.
+    pub entries: usize,
+}
+
+/// Whether a path asks for audit records.
+#[must_use]
+pub fn is_of_records(path: &str) -> bool {
+    matches!(path.split_once('/'), Some(("record" | "operation", _)))
+}
+
 /// Answers a query within its limits. Also answers, on every ledger:
 /// `parameters`; `record/<position>`; `operation/<global id>`, the records of one operation.
 ///
@@ -53,7 +68,7 @@ pub fn answer<M: Machine>(
     path: &str,
     from: Option<&str>,
     limit: usize,
-) -> Result<String, Refusal> {
+) -> Result<Answer, Refusal> {
     for (what, text) in [("path", path), ("from", from.unwrap_or_default())] {
         ensure!(
             text.len() <= QUERY_TEXT_BYTES_MAX,
@@ -68,14 +83,15 @@ pub fn answer<M: Machine>(
         ("operation", id) => operation(chain, id, from, limit)?,
         _ => own.query(chain.view(), path, from, limit)?,
     };
-    let text = value.to_string();
+    let json = value.to_string();
     ensure!(
-        text.len() <= PAGE_BYTES_MAX,
+        json.len() <= PAGE_BYTES_MAX,
         Limit,
         "the answer of {} bytes is above {PAGE_BYTES_MAX}; ask for fewer than {limit} entries",
-        text.len()
+        json.len()
     );
-    Ok(text)
+    let entries = value["entries"].as_array().map_or(1, Vec::len);
+    Ok(Answer { json, entries })
 }
 
 fn parameters(view: &dyn View) -> Value {

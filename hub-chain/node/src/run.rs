@@ -11,11 +11,13 @@ use crate::{
     metrics::{Metrics, Sample},
     push::Pusher,
     query::Queries,
+    query_journal::QueryJournal,
     server::{self, Health},
 };
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -69,8 +71,8 @@ pub enum Exit {
         /// What the system said.
         source: io::Error,
     },
-    /// The door's journal.
-    #[error("the door's journal cannot be kept: {0}")]
+    /// The journal of the door, or that of queries.
+    #[error("a journal of this node cannot be kept: {0}")]
     Journal(io::Error),
     /// A peer's address.
     #[error(transparent)]
@@ -110,7 +112,7 @@ pub struct Node {
     engine: EngineHandle,
     parts: JoinSet<(&'static str, Result<(), String>)>,
     alarms: mpsc::Receiver<(&'static str, String)>,
-    journal: JoinHandle<io::Result<()>>,
+    journals: [JoinHandle<io::Result<()>>; 2],
     tasks: TaskTracker,
     front: CancellationToken,
     cancel: CancellationToken,
@@ -177,9 +179,8 @@ pub async fn start<M: Machine>(
     .await
     .map_err(|error| Exit::Engine(Arc::new(error)))?;
 
-    let journal = home::journal_file(&config.home);
-    let door = Door::open(&journal, Arc::clone(&chain), engine.clone(), Arc::clone(&metrics));
-    let (door, journal) = match door {
+    let opened = open_journals(&config.home, &chain, &engine, &metrics);
+    let (door, asked, journals) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             let _ = engine.shutdown().await;
@@ -201,6 +202,7 @@ pub async fn start<M: Machine>(
         engine: engine.clone(),
         queries,
         explorer: explorer.clone(),
+        asked,
         door,
         finished,
         tasks: tasks.clone(),
@@ -232,11 +234,29 @@ pub async fn start<M: Machine>(
         engine,
         parts,
         alarms,
-        journal,
+        journals,
         tasks,
         front,
         cancel,
     })
+}
+
+type Journals = (Door, QueryJournal, [JoinHandle<io::Result<()>>; 2]);
+
+fn open_journals<M: Machine>(
+    home: &Path,
+    chain: &Arc<Chain<M>>,
+    engine: &EngineHandle,
+    metrics: &Arc<Metrics>,
+) -> io::Result<Journals> {
+    let (door, first) = Door::open(
+        &home::door_journal(home),
+        Arc::clone(chain),
+        engine.clone(),
+        Arc::clone(metrics),
+    )?;
+    let (asked, second) = QueryJournal::open(&home::query_journal(home), Arc::clone(metrics))?;
+    Ok((door, asked, [first, second]))
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Exit> {
@@ -329,15 +349,17 @@ impl Node {
             self.parts.shutdown().await;
         }
         let stopped = self.engine.shutdown().await;
-        // The door is gone with the interface, so the journal's thread has ended or is about to.
-        let journal = tokio::task::spawn_blocking(move || self.journal.join());
-        let journal = timeout(DRAIN, journal).await;
+        // Who writes journals is gone with the interface: their threads have ended or are about to.
+        let journals = tokio::task::spawn_blocking(move || self.journals.map(JoinHandle::join));
+        let journals = timeout(DRAIN, journals).await;
         tracing::info!("node stopped");
         if let Some(cause) = cause {
             return Err(cause);
         }
-        if let Ok(Ok(Ok(Err(error)))) = journal {
-            return Err(Exit::Journal(error));
+        for kept in journals.into_iter().flatten().flatten() {
+            if let Ok(Err(error)) = kept {
+                return Err(Exit::Journal(error));
+            }
         }
         stopped.map_err(Exit::Engine)
     }

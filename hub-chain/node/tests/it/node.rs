@@ -1,6 +1,7 @@
 //! A whole node over loopback: Malachite, sled, gRPC and HTTP.
 
 use crate::toy::{self, LINK, Party, Toy, ToyCall};
+use serde_json::json;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,8 +16,9 @@ use tombolo_crypto::{
     log::{verify_inclusion, verify_range},
 };
 use tombolo_node::{
-    Config, Cost, Exit, Kind, NoQueries, Node, Passphrase, PassphraseSource, config, journal, keys,
-    start, write_genesis, write_key,
+    Config, Cost, Exit, Kind, NoQueries, Node, Passphrase, PassphraseSource, config,
+    journal::{self, Asked, Refused},
+    keys, start, write_genesis, write_key,
 };
 use tombolo_proto::{
     LedgerClient,
@@ -144,6 +146,7 @@ async fn a_node_takes_orders_proves_and_restarts() {
     finds_its_records(&node, note).await;
     proves_its_lanes(&node, &mut party).await;
     the_door_writes_down_what_it_refuses(&node, home.path(), &mut party).await;
+    queries_are_written_down(&node, home.path()).await;
     shows_metrics(&node).await;
 
     // The same ledger goes on after a restart.
@@ -358,14 +361,63 @@ async fn the_door_writes_down_what_it_refuses(node: &Running, home: &Path, party
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     loop {
         let text = std::fs::read(home.join("door.journal")).unwrap();
-        let entries = journal::verify(&text).unwrap();
-        let classes: Vec<_> = entries.iter().map(|entry| entry.class.as_str()).collect();
+        let entries = journal::verify::<Refused>(&text).unwrap();
+        let classes: Vec<_> = entries.iter().map(|entry| entry.what.class.as_str()).collect();
         if classes == ["E_REPLAY", "E_FORMAT", "E_IDENT"] {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "{classes:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Who asked for what, when, and how many records it gave, in a chain of lines.
+///
+/// Req: PRJ-4-5
+async fn queries_are_written_down(node: &Running, home: &Path) {
+    let client = LedgerClient::new(&format!("http://{}", node.grpc)).unwrap();
+    let begun = now();
+    let party = node.party(2).identity();
+    let filter = RecordFilter {
+        party: Some(party),
+        end: Some(End::RefusedAs(Class::Denied)),
+        since: Some(UnixMillis(1)),
+        ..Default::default()
+    };
+    client.find_records(RecordQuery { filter, ..Default::default() }).await.unwrap();
+    client.records(1, 1).await.unwrap();
+    client.query("record/0", None, 0).await.unwrap();
+    client.query("record/99999", None, 0).await.unwrap_err();
+    client.query("parameters", None, 0).await.unwrap();
+    client.find_records(RecordQuery::default()).await.unwrap();
+    let wanted = [
+        json!({ "party": party.to_string(), "end": "E_DENIED", "since_ms": 1 }),
+        json!({ "from": 1 }),
+        json!({ "path": "record/0" }),
+        json!({ "path": "record/99999" }),
+        json!({}),
+    ];
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let entries = loop {
+        let text = std::fs::read(home.join("queries.journal")).unwrap();
+        let entries = journal::verify::<Asked>(&text).unwrap();
+        let since: Vec<_> =
+            entries.into_iter().skip_while(|entry| entry.what.filter != wanted[0]).collect();
+        if since.len() == wanted.len() {
+            break since;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{since:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    for (entry, filter) in entries.iter().zip(wanted) {
+        assert_eq!(entry.what.filter, filter);
+        assert!(entry.caller.starts_with("127.0.0.1:") && entry.time_ms >= begun.0, "{entry:?}");
+    }
+    let given: Vec<_> =
+        entries.iter().map(|entry| (entry.what.records, entry.what.class.as_deref())).collect();
+    let all = client.records(0, 500).await.unwrap().log_size;
+    let refused = Some("E_NOTFOUND");
+    assert_eq!(given, [(1, None), (1, None), (1, None), (0, refused), (all, None)]);
 }
 
 async fn shows_metrics(node: &Running) {
