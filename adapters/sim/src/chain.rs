@@ -113,6 +113,16 @@ pub(crate) struct Waiting {
     pub(crate) encoded: Vec<u8>,
 }
 
+impl Waiting {
+    fn nonce(&self) -> u64 {
+        let signed: SignedTransaction =
+            borsh::from_slice(&self.encoded).expect("what waits was admitted");
+        let transaction: Transaction =
+            borsh::from_slice(&signed.body).expect("what waits was admitted");
+        transaction.nonce
+    }
+}
+
 /// How a transaction ended.
 #[derive(Clone)]
 pub(crate) enum Ended {
@@ -218,13 +228,12 @@ impl<M: Machine> SimChain<M> {
     pub fn submit(&self, key: &SecretKey, call: Call<M::Call>) -> Result<TxId, Refusal> {
         let mut inner = self.lock();
         let signer = digest::identity_id(key.address());
-        let waiting = inner.waiting.iter().filter(|waiting| waiting.signer == signer).count();
         let tip = inner.tip();
         let transaction = Transaction {
             chain_id: self.chain_id,
             signer,
             nonce_lane: 0,
-            nonce: Use::of(&inner.tip, signer).nonce(0) + waiting as u64,
+            nonce: inner.next_nonce(signer),
             expires: tip.time.saturating_add(inner.idle_ms).saturating_add(EXPIRY_MS),
             salt: Hash(inner.random.bytes()),
             call: encode(&call),
@@ -338,6 +347,18 @@ impl<M: Machine> SimChain<M> {
 impl Inner {
     pub(crate) fn tip(&self) -> block::Tip {
         block::tip(&self.tip).expect("the chain has a genesis")
+    }
+
+    /// The first nonce that neither was used nor waits: after a gap that a dropped transaction
+    /// left, the gap, as a node tells it.
+    fn next_nonce(&self, signer: IdentityId) -> u64 {
+        let of_signer = self.waiting.iter().filter(|waiting| waiting.signer == signer);
+        let taken: BTreeSet<u64> = of_signer.map(Waiting::nonce).collect();
+        let mut free = Use::of(&self.tip, signer).nonce(0);
+        while taken.contains(&free) {
+            free += 1;
+        }
+        free
     }
 
     /// Certifies what has become final, and gives the newest such height.

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use tombolo_adapter::{
     AdapterError, Finality, Remedy, Sink as _, Source as _, suite::delivery_from,
 };
+use tombolo_ledger::Call;
 use tombolo_sim::{Network, Pace, Settings, open_pair};
 use tombolo_types::{Class, Height, MessageNumber, lane::DATA_LANE};
 
@@ -118,4 +119,35 @@ async fn the_slower_of_two_relayers_is_told_of_the_replay() {
     faster.unwrap();
     assert_eq!(slower.unwrap_err().class(), Class::Replay);
     assert_eq!(data_leaf(&one, pair.link).await.leaf.received, 1);
+}
+
+/// A transaction that is dropped leaves its nonce free, and the next one takes it, so that what
+/// waits behind it comes into a block too.
+#[tokio::test]
+async fn a_dropped_duplicate_leaves_no_gap_for_ever() {
+    let manual = Settings { pace: Pace::Manual, ..Settings::instant(9) };
+    let mut pair = open_pair(9, Settings::instant(9), manual).unwrap();
+    let hub = pair.hub.clone();
+    pair.send(&hub, 1).unwrap();
+    hub.produce_until_final();
+    let first = MessageNumber::ZERO;
+    let delivery =
+        delivery_from(&pair.hub_adapter(), pair.link, DATA_LANE, first, 1).await.unwrap();
+    let adapter = pair.chain_adapter();
+    let chain = pair.chain.clone();
+    let deliver = || Call::Deliver(Box::new(delivery.clone()));
+    // The relayer's is first; the operator's own raises nothing, and two more wait behind it.
+    chain.submit(&pair.relayer, deliver()).unwrap();
+    chain.submit(&pair.operator, deliver()).unwrap();
+    pair.send(&chain, 2).unwrap();
+    chain.produce();
+    let sent = data_leaf(&adapter, pair.link).await.leaf;
+    assert_eq!((sent.received, sent.size), (1, 0), "the gap holds back what stands behind it");
+    pair.send(&chain, 1).unwrap();
+    chain.produce();
+    chain.produce();
+    assert_eq!(data_leaf(&adapter, pair.link).await.leaf.size, 3);
+    pair.send(&chain, 1).unwrap();
+    chain.produce();
+    assert_eq!(data_leaf(&adapter, pair.link).await.leaf.size, 4);
 }
