@@ -1,7 +1,7 @@
 //! The hub as a [`Machine`].
 
 use crate::{HubCall, commit, data, govern, grant, identity, link, policy};
-use tombolo_crypto::client::LightClient;
+use tombolo_crypto::{attested::Attested, client::LightClient};
 use tombolo_ledger::{Arrival, Context, Machine};
 use tombolo_types::{
     LaneNumber, Refusal, ensure,
@@ -23,10 +23,13 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub that follows other ledgers of this kind.
+    /// A hub that follows other ledgers of this kind, by their own consensus or by nodes that
+    /// attest them.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_verifiers(vec![Box::new(LightClient)])
+        let bounds: Vec<Box<dyn Verifier>> = vec![Box::new(LightClient)];
+        let attested = Attested::bounded_by(bounds);
+        Self::with_verifiers(vec![Box::new(LightClient), Box::new(attested)])
     }
 
     /// A hub that believes the chains that these verifiers follow. All nodes of one hub must have

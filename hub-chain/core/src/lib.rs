@@ -12,8 +12,7 @@
 //! - A decision is state before it is sent, and no limit or pause holds one back.
 //! - What is not allowed by a policy that covers its type does not pass (fail closed).
 //!
-//! Deliberately absent: funds (accounts live on the linked chains), hash-timelock swaps, markets,
-//! and modes 2 and 3.
+//! Deliberately absent: funds (accounts live on the linked chains), hash-timelock swaps, markets.
 #![cfg_attr(
     test,
     allow(

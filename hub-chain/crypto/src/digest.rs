@@ -12,6 +12,7 @@ use tombolo_types::{
     header::{Genesis, Header, ValidatorSet},
     id::{AssetId, BlockId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId, TxId, Xid},
     lane::{Direction, LaneLeaf},
+    link_policy::LinkPolicy,
     record::SaltedRecord,
 };
 
@@ -285,6 +286,12 @@ pub fn shared_node(
         .address(chain_key)
         .number(capabilities)
         .finish()
+}
+
+/// What a chain's council signs of the policy of its link.
+#[must_use]
+pub fn link_policy(link: LinkId, policy: &LinkPolicy) -> Hash {
+    Preimage::tagged("link-policy").word(link).bytes(&policy.encode()).finish()
 }
 
 /// What both keys sign to bind an account on a chain to an identity.

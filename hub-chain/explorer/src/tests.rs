@@ -128,6 +128,8 @@ fn record(n: u64, [a, b, c, d]: [u8; 4]) -> SaltedRecord {
             protocol: String::new(),
             relayer: IdentityId([c % 7; 32]),
             evidence: Hash::ZERO,
+            link_policy: Hash::ZERO,
+            unbounded: false,
         },
     }
 }

@@ -66,6 +66,9 @@ pub fn deliver<M: Machine>(
 ) -> Result<(), Refusal> {
     cx.record.operation = "deliver".into();
     cx.record.link = delivery.leaf.link;
+    if let Some(link) = lanes::link(cx.state, delivery.leaf.link) {
+        link.name_in(&mut cx.record);
+    }
     cx.record.lane = delivery.leaf.lane;
     cx.record.number = delivery.first;
     cx.record.relayer = cx.signer_id();
@@ -422,8 +425,7 @@ fn take_message<M: Machine>(
 ) {
     let outer = cx.record.clone();
     cx.record = cx.blank_record();
-    cx.record.link = link.id;
-    cx.record.mode = link.mode;
+    link.name_in(&mut cx.record);
     cx.record.lane = arrival.lane;
     cx.record.number = arrival.number;
     cx.record.source_chain = link.chain;

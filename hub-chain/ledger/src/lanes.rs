@@ -14,6 +14,7 @@ use tombolo_types::{
     id::{BlockId, ChainId, LinkId},
     lane::{CONTROL_LANE, DATA_LANE, Direction, LaneLeaf, MESSAGE_BYTES_MAX, Message},
     message::Body,
+    record::Record,
     refuse,
     store::View,
     verifier::VerifiedHead,
@@ -66,9 +67,21 @@ pub struct Link {
     pub peer_weight_max: Weight,
     /// The other side's Hello has been taken.
     pub greeted: bool,
+    /// Hash of the policy that both sides signed; zero where there is none.
+    pub policy_hash: Hash,
+    /// The other ledger is believed by one trusted node's word alone.
+    pub unbounded: bool,
 }
 
 impl Link {
+    /// Names the link in a record, with what is agreed over it and how far it is believed.
+    pub fn name_in(&self, record: &mut Record) {
+        record.link = self.id;
+        record.mode = self.mode;
+        record.link_policy = self.policy_hash;
+        record.unbounded = self.unbounded;
+    }
+
     /// Whether anything is taken from the other side, be it only Hello.
     #[must_use]
     pub fn takes(&self) -> bool {

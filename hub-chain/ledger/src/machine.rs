@@ -135,6 +135,8 @@ pub fn blank_record(block: BlockInfo, tx_id: TxId) -> Record {
         protocol: String::new(),
         relayer: IdentityId::ZERO,
         evidence: Hash::ZERO,
+        link_policy: Hash::ZERO,
+        unbounded: false,
     }
 }
 

@@ -104,6 +104,8 @@ parameters! {
     policy_bytes_max = 65_536, 256..=1_048_576;
     /// Items that may pass a link in an hour, for each class.
     link_items_per_hour = 100_000_000, 1..=1_000_000_000_000;
+    /// The same for a link that rests on one trusted node's word.
+    unbounded_items_per_hour = 1_000, 0..=1_000_000_000_000;
 }
 
 const PARAMETERS: Cell<Parameters> = Cell::new(*b"kP");

@@ -32,6 +32,7 @@ pub mod envelope;
 pub mod header;
 pub mod id;
 pub mod lane;
+pub mod link_policy;
 pub mod message;
 pub mod number;
 pub mod record;

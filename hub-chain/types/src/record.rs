@@ -58,11 +58,15 @@ abi_struct! {
         pub relayer: IdentityId,
         /// Digest of the decision's inputs, for replay; zero where no policy was asked.
         pub evidence: Hash,
+        /// Hash of the policy that both sides of the link signed; zero where there is none.
+        pub link_policy: Hash,
+        /// The link is believed by one trusted node's word alone. Req: PRJ-1-1
+        pub unbounded: bool,
     }
 }
 
 /// The fields of a record, in the order in which its leaf commits to them.
-pub const RECORD_FIELDS: [&str; 22] = [
+pub const RECORD_FIELDS: [&str; 24] = [
     "global_id",
     "operation",
     "outcome",
@@ -85,6 +89,8 @@ pub const RECORD_FIELDS: [&str; 22] = [
     "protocol",
     "relayer",
     "evidence",
+    "link_policy",
+    "unbounded",
 ];
 
 abi_struct! {
@@ -100,7 +106,7 @@ abi_struct! {
 impl Record {
     /// Each field's ABI encoding, in order.
     #[must_use]
-    pub fn fields(&self) -> [Vec<u8>; 22] {
+    pub fn fields(&self) -> [Vec<u8>; 24] {
         use crate::abi::encode_single as abi;
         [
             abi(&self.global_id),
@@ -125,6 +131,8 @@ impl Record {
             abi(&self.protocol),
             abi(&self.relayer),
             abi(&self.evidence),
+            abi(&self.link_policy),
+            abi(&self.unbounded),
         ]
     }
 }

@@ -199,6 +199,7 @@ impl Running {
             anchor: anchor.encode(),
             code_hash: tombolo_islet_core::code_hash(),
             identification_method: tombolo_islet_core::IDENTIFICATION_METHOD.into(),
+            nodes: Vec::new(),
         })))
         .await?;
         let id = tombolo_islet_core::hub_link_id(self.hub.chain, islet.chain);

@@ -157,6 +157,8 @@ pub(crate) fn lay(
         peer_trust_epoch: 0,
         peer_weight_max: Weight::ZERO,
         greeted: false,
+        policy_hash: Hash::ZERO,
+        unbounded: false,
     };
     lanes::open_link(cx.state, &link)?;
     GATEWAY.put(cx.state, &gateway);

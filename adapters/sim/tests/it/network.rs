@@ -132,7 +132,9 @@ async fn a_dropped_duplicate_leaves_no_gap_for_ever() {
     hub.produce_until_final();
     let first = MessageNumber::ZERO;
     let delivery =
-        delivery_from(&pair.hub_adapter(), pair.link, DATA_LANE, first, 1).await.unwrap();
+        delivery_from(&pair.hub_adapter(), pair.link, DATA_LANE, first, 1, &follower(&hub))
+            .await
+            .unwrap();
     let adapter = pair.chain_adapter();
     let chain = pair.chain.clone();
     let deliver = || Call::Deliver(Box::new(delivery.clone()));

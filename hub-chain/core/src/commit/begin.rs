@@ -23,6 +23,7 @@ use tombolo_types::{
     ensure,
     id::{ChainId, DataId, GlobalId, IdentityId, LinkId},
     lane::DATA_LANE,
+    link_policy::{ASSETS, PolicyBit},
     message::{BeginRequest, Body, DataClass},
     refuse,
     store::View,
@@ -121,6 +122,8 @@ fn start(
         }
     }
     for transfer in &plan.transfers {
+        let asset = (transfer.home, transfer.asset);
+        link::count_amount(cx, transfer.from, asset, transfer.amount, cx.block.time)?;
         transfer.take(cx.state)?;
     }
     keep(cx, begin, &checked, by, plan)
@@ -203,6 +206,8 @@ impl Plan {
             }
             Action::TokenIn(into) => {
                 let subject = Subject::Asset { home: into.home, id: into.asset };
+                let ends = [into.from_chain, chain];
+                link::ensure_listed(cx.state, ends, ASSETS, PolicyBit::Transfer)?;
                 self.ask(hub, cx, Operation::Transfer, subject, (into.from_chain, chain))?;
                 self.transfers.extend(Transfer::of(chain, action));
                 Ok(())

@@ -160,13 +160,11 @@ fn end(
         copy.status = status;
         COPIES.put(cx.state, &key, &copy);
     }
-    let record = Record {
+    let mut record = Record {
         global_id: forward.global_id,
         operation: "share".into(),
         outcome,
         remark,
-        link,
-        mode: found.mode,
         lane: DATA_LANE,
         number: tombolo_types::MessageNumber(number),
         source_chain: forward.source,
@@ -182,5 +180,6 @@ fn end(
         evidence: forward.evidence,
         ..cx.blank_record()
     };
+    found.name_in(&mut record);
     cx.append_record(record, forward.salt);
 }

@@ -4,7 +4,7 @@
 
 use super::{ITEMS, Item, LOCKS};
 use crate::{
-    Hub,
+    Hub, link,
     policy::{self, Operation, Question, Ruling, Subject},
     schema,
 };
@@ -15,6 +15,7 @@ use tombolo_types::{
     envelope::Envelope,
     header::Signature,
     id::{ChainId, DataId, Fingerprint, IdentityId, SchemaId},
+    link_policy::PolicyBit,
     message::DataClass,
     refuse,
 };
@@ -110,6 +111,14 @@ pub(crate) fn check_allowed(
         claim.owner
     );
     granted(cx, owner)?;
+    let bit = match claim.operation {
+        Operation::Share => PolicyBit::Share,
+        Operation::Write => PolicyBit::Write,
+        Operation::Move | Operation::Disclose | Operation::Call | Operation::Transfer => {
+            PolicyBit::Move
+        }
+    };
+    link::ensure_listed(cx.state, [claim.source, claim.destination], &schema.name, bit)?;
     let subject = Subject::Item {
         id: claim.item,
         class: envelope.class,

@@ -5,16 +5,18 @@ use super::{
     COPIES, Claim, CopyEntry, CopyStatus, Provenance, check_allowed, check_possible, forward,
     put_item,
 };
-use crate::{Hub, link, policy::Operation};
-use tombolo_ledger::{Arrival, Context, Table};
+use crate::{
+    Hub,
+    link::{self, HOUR_MS},
+    policy::Operation,
+};
+use tombolo_ledger::{Arrival, Context, Table, lanes};
 use tombolo_types::{
     Refusal, ensure,
     id::LinkId,
     message::{DataClass, Share},
     refuse,
 };
-
-const HOUR_MS: u64 = 3_600_000;
 
 /// How many items of a class came over a link in the hour that began then.
 const PER_HOUR: Table<(LinkId, u8), (u64, u64)> = Table::new(*b"hW");
@@ -119,8 +121,13 @@ fn check_limits(cx: &Context<'_, '_>, arrival: &Arrival, share: &Share) -> Resul
         cx.parameters.open_body_bytes_max
     );
     let so_far = this_hour(cx, arrival.link, share.class).1;
+    let unbounded = lanes::link(cx.state, arrival.link).is_some_and(|link| link.unbounded);
+    let most = match unbounded {
+        true => cx.parameters.unbounded_items_per_hour,
+        false => cx.parameters.link_items_per_hour,
+    };
     ensure!(
-        so_far < cx.parameters.link_items_per_hour,
+        so_far < most,
         Limit,
         "link {} has brought {so_far} items of this class in this hour, the most that it may",
         arrival.link

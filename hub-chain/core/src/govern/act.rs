@@ -2,9 +2,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_types::{
-    Address, Hash,
+    Address, Amount, Hash,
+    attested::SharedNode,
     header::{Signature, Validator},
-    id::{ChainId, IdentityId, LinkId},
+    id::{AssetId, ChainId, IdentityId, LinkId},
+    link_policy::LinkPolicy,
     message::Status,
 };
 
@@ -44,7 +46,7 @@ pub struct NewLink {
     pub gateway: Address,
     /// From 1; another for each attempt with the same gateway.
     pub incarnation: u32,
-    /// The deployment mode; only 1 is supported.
+    /// The deployment mode, 1 to 3; the verifier must serve it.
     pub mode: u8,
     /// The verifier that believes the chain's heads, e.g. `tombolo`.
     pub verifier: String,
@@ -54,6 +56,8 @@ pub struct NewLink {
     pub code_hash: Hash,
     /// How the chain identifies parties. Req: Y4560-10.2-1.4
     pub identification_method: String,
+    /// The nodes that serve the link in modes 2 and 3, with proof of both keys of each.
+    pub nodes: Vec<SharedNode>,
 }
 
 /// What a quorum of stakeholders may do.
@@ -121,6 +125,35 @@ pub enum Act {
         /// In the verifier's own encoding.
         anchor: Vec<u8>,
     },
+    /// Gives a link of mode 2 or 3 other nodes; the word of the old ones ends at once.
+    RotateNodes {
+        /// Which link.
+        link: LinkId,
+        /// Who serves it from now on.
+        nodes: Vec<SharedNode>,
+        /// How many of them must agree.
+        threshold: u32,
+    },
+    /// Agrees to what may pass over a link of mode 3, per type of data.
+    SetLinkPolicy {
+        /// Which link.
+        link: LinkId,
+        /// What may pass.
+        policy: LinkPolicy,
+        /// By members of the chain's council, over the policy of this link.
+        signatures: Vec<Signature>,
+    },
+    /// Limits how much of an asset may come over a link in an hour of block time.
+    SetAssetLimit {
+        /// Which link.
+        link: LinkId,
+        /// Where the asset is native.
+        home: ChainId,
+        /// Its id there.
+        asset: AssetId,
+        /// How much, in its smallest unit; 0 lets nothing come.
+        per_hour: Amount,
+    },
     /// Lets an identity pause a link once more.
     AllowPause {
         /// Which link.
@@ -175,6 +208,9 @@ impl Act {
             Self::CloseLink { .. } => "link close",
             Self::ApproveTrust { .. } => "link approve-trust",
             Self::RecoverClient { .. } => "link recover",
+            Self::RotateNodes { .. } => "link rotate-nodes",
+            Self::SetLinkPolicy { .. } => "link set-policy",
+            Self::SetAssetLimit { .. } => "link set-limit",
             Self::AllowPause { .. } => "link allow-pause",
             Self::SetSchema { .. } => "schema set",
             Self::SetPolicy { .. } => "policy set",
@@ -195,8 +231,18 @@ impl Act {
                 // Parsing and validation cost about one signature check for each kibibyte.
                 u64::try_from(text.len()).unwrap_or(u64::MAX).div_euclid(1_024).saturating_add(8)
             }
-            Self::RegisterLink(_) | Self::OpenLink { .. } | Self::RecoverClient { .. } => 16,
+            Self::OpenLink { .. } | Self::RecoverClient { .. } => 16,
+            Self::RegisterLink(new) => proofs(new.nodes.len()).saturating_add(16),
+            Self::RotateNodes { nodes, .. } => proofs(nodes.len()).saturating_add(4),
+            Self::SetLinkPolicy { signatures, .. } => {
+                u64::try_from(signatures.len()).unwrap_or(u64::MAX).saturating_add(4)
+            }
             _ => 4,
         }
     }
+}
+
+/// Each node proves that it holds two keys.
+fn proofs(nodes: usize) -> u64 {
+    u64::try_from(nodes).unwrap_or(u64::MAX).saturating_mul(2)
 }

@@ -57,6 +57,15 @@ pub(super) fn carry_out(
         Act::CloseLink { link } => link::close(cx, link),
         Act::ApproveTrust { link, trust_epoch } => link::approve_trust(cx, link, trust_epoch),
         Act::RecoverClient { link, anchor } => link::recover(hub, cx, link, &anchor),
+        Act::RotateNodes { link, nodes, threshold } => {
+            link::rotate_nodes(hub, cx, link, nodes, threshold)
+        }
+        Act::SetLinkPolicy { link, policy, signatures } => {
+            link::set_policy(cx, link, policy, &signatures)
+        }
+        Act::SetAssetLimit { link, home, asset, per_hour } => {
+            link::set_limit(cx, link, (home, asset), per_hour)
+        }
         Act::AllowPause { link, identity } => link::allow_pause(cx, link, identity),
         Act::SetSchema { definition } => schema::set(cx, &definition),
         Act::SetPolicy { id, text } => policy::set(cx, &id, &text),

@@ -4,13 +4,18 @@
 //! gateway's Hello is proved under it and checked against what was registered; a quorum opens;
 //! then the hub says Hello and sends schemas and identities.
 
+mod agreed;
 mod announce;
 mod hello;
+mod nodes;
 mod pause;
 
+pub use agreed::link_policy;
+pub(crate) use agreed::{HOUR_MS, count_amount, ensure_listed, set_limit, set_policy};
 pub use announce::UPDATES_PER_BLOCK;
 pub(crate) use announce::{begin_block, owe_identity, owe_schema};
 pub(crate) use hello::{take_council_act, take_hello};
+pub(crate) use nodes::rotate as rotate_nodes;
 pub(crate) use pause::{allow_pause, pause};
 
 use crate::{Hub, commit, govern::NewLink, policy};
@@ -22,8 +27,9 @@ use tombolo_ledger::{
     validators,
 };
 use tombolo_types::{
-    Address, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, Weight, ensure,
-    header::Anchor,
+    Address, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, Weight,
+    attested::SharedNode,
+    ensure,
     id::{ChainId, IdentityId, LinkId},
     lane::{CONTROL_LANE, Direction},
     message::{Body, CouncilAct, Hello, PROTOCOL_VERSION, Refused, class_of},
@@ -56,6 +62,8 @@ pub struct Registration {
     pub hello: Option<Hello>,
     /// Acts of the chain's recovery council that were announced and not approved yet.
     pub announced: Vec<CouncilAct>,
+    /// Who serves the link in modes 2 and 3.
+    pub nodes: Vec<SharedNode>,
 }
 
 const REGISTRATIONS: Table<LinkId, Registration> = Table::new(*b"hL");
@@ -162,14 +170,17 @@ pub(crate) fn check_form(hub: &Hub, new: &NewLink) -> Result<(), Refusal> {
         Format,
         "an identification method is 1 to {METHOD_BYTES_MAX} ASCII characters"
     );
-    ensure!(new.mode == 1, Unsupported, "mode {} is not supported, only mode 1 is", new.mode);
+    let Some(verifier) = hub.verifier(&new.verifier) else {
+        refuse!(Unsupported, "this hub has no verifier named {}", new.verifier);
+    };
     ensure!(
-        hub.verifier(&new.verifier).is_some(),
+        verifier.modes().contains(&new.mode),
         Unsupported,
-        "this hub has no verifier named {}",
-        new.verifier
+        "verifier {} does not serve mode {}",
+        new.verifier,
+        new.mode
     );
-    Ok(())
+    nodes::check_form(new.mode, &new.nodes)
 }
 
 /// Registers a link. Req: Y4560-10.2-1.1, Y4560-10.2-1.2
@@ -199,7 +210,19 @@ pub(crate) fn register(
         anchor.chain,
         cx.block.chain_id
     );
-    check_disjoint(cx, new)?;
+    let members = verifier.members(&client)?;
+    match new.mode {
+        1 => check_disjoint(cx, chain, &members)?,
+        _ => {
+            nodes::check_proofs(cx, id, &new.nodes)?;
+            ensure!(
+                members == nodes::keys(&new.nodes),
+                Format,
+                "the anchor names other keys than those of the link's nodes"
+            );
+        }
+    }
+    let unbounded = !verifier.is_bounded(&client)?;
     let link = Link {
         id,
         chain,
@@ -214,6 +237,8 @@ pub(crate) fn register(
         peer_trust_epoch: 0,
         peer_weight_max: Weight::ZERO,
         greeted: false,
+        policy_hash: Hash::ZERO,
+        unbounded,
     };
     lanes::open_link(cx.state, &link)?;
     let registration = Registration {
@@ -226,6 +251,7 @@ pub(crate) fn register(
         opened: false,
         hello: None,
         announced: Vec::new(),
+        nodes: new.nodes.clone(),
     };
     REGISTRATIONS.put(cx.state, &id, &registration);
     BY_CHAIN.put(cx.state, &(chain, id), &());
@@ -233,26 +259,25 @@ pub(crate) fn register(
     Ok(())
 }
 
-/// In mode 1 no node serves both ledgers. What an anchor of another kind says of its nodes is for
-/// that kind's own set-up to compare. Req: Y4560-10.2-1.1
-fn check_disjoint(cx: &Context<'_, '_>, new: &NewLink) -> Result<(), Refusal> {
-    let Ok(anchor) = Anchor::decode(&new.anchor) else { return Ok(()) };
+/// In mode 1 no node serves both ledgers. Req: Y4560-10.2-1.1
+fn check_disjoint(
+    cx: &Context<'_, '_>,
+    chain: ChainId,
+    members: &[Address],
+) -> Result<(), Refusal> {
     let Some(own) = validators::at(cx.state, cx.block.height) else { return Ok(()) };
-    for validator in &anchor.validators.validators {
+    for member in members {
         ensure!(
-            own.power_of(validator.address).is_none(),
+            own.power_of(*member).is_none(),
             State,
-            "validator {} certifies both the hub and chain {}; in mode 1 no node serves both",
-            validator.address,
-            new.chain
+            "{member} certifies both the hub and chain {chain}; in mode 1 no node serves both"
         );
     }
     Ok(())
 }
 
 fn record_link(cx: &mut Context<'_, '_>, link: &Link) {
-    cx.record.link = link.id;
-    cx.record.mode = link.mode;
+    link.name_in(&mut cx.record);
     cx.record.destination_chain = link.chain;
 }
 
@@ -285,6 +310,7 @@ pub(crate) fn open(cx: &mut Context<'_, '_>, id: LinkId) -> Result<(), Refusal> 
         State,
         "the gateway of link {id} has not said Hello yet; deliver it first"
     );
+    agreed::ensure_policy(cx, &link)?;
     if let Some(other) = current(cx.state, link.chain) {
         refuse!(State, "link {} leads to chain {} already; close it first", other.id, link.chain);
     }
@@ -308,7 +334,10 @@ fn own_hello(cx: &Context<'_, '_>, link: &Link, registration: &Registration) -> 
         // The hub has no gateway: its own ledger holds the lanes.
         gateway_code_hash: Hash::ZERO,
         identification_method: registration.identification_method.clone(),
-        policy_hash: policy::set_hash(cx.state),
+        policy_hash: match link.mode {
+            3 => link.policy_hash,
+            _ => policy::set_hash(cx.state),
+        },
         council: Vec::new(),
         council_threshold: 0,
         trusting_period_ms: cx.parameters.trusting_period_ms,

@@ -351,6 +351,8 @@ impl Machine for Peer {
             peer_trust_epoch: 0,
             peer_weight_max: Weight(64),
             greeted: true,
+            policy_hash: Hash::ZERO,
+            unbounded: false,
         };
         lanes::open_link(cx.state, &link)
     }

@@ -53,8 +53,8 @@ fn what_cannot_be_a_link_is_refused_at_registration() {
     };
     for (what, act, expected) in [
         ("mode 0", change(&|link| link.mode = 0), Class::Format),
-        ("mode 2", change(&|link| link.mode = 2), Class::Unsupported),
-        ("mode 3", change(&|link| link.mode = 3), Class::Unsupported),
+        ("its own consensus in mode 2", change(&|link| link.mode = 2), Class::Unsupported),
+        ("its own consensus in mode 3", change(&|link| link.mode = 3), Class::Unsupported),
         ("unknown verifier", change(&|link| link.verifier = "bitcoin".into()), Class::Unsupported),
         ("no anchor", change(&|link| link.anchor = vec![]), Class::Format),
         ("another chain", change(&|link| link.chain.0[0] ^= 1), Class::Format),

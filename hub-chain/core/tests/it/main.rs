@@ -14,5 +14,6 @@ mod govern;
 mod harness;
 mod identity;
 mod link;
+mod modes;
 mod policy;
 mod world;

@@ -102,6 +102,7 @@ pub(crate) fn new_link(peer: &Chain<Peer>) -> NewLink {
         anchor: peer.anchor().encode(),
         code_hash: CODE,
         identification_method: METHOD.into(),
+        nodes: Vec::new(),
     }
 }
 

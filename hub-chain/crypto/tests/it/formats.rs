@@ -253,6 +253,8 @@ fn record_of(global_id: &str) -> Record {
         protocol: "lane".to_owned(),
         relayer: word("relayer").into(),
         evidence: Hash::ZERO,
+        link_policy: Hash::ZERO,
+        unbounded: false,
     }
 }
 

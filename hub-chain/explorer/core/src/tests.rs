@@ -86,6 +86,8 @@ fn record(number: u64) -> SaltedRecord {
             protocol: "lane".into(),
             relayer: IdentityId::ZERO,
             evidence: Hash::ZERO,
+            link_policy: Hash::ZERO,
+            unbounded: false,
         },
     }
 }

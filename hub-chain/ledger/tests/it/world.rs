@@ -320,6 +320,8 @@ impl<const HUB: bool> Chain<HUB> {
             peer_trust_epoch: 0,
             peer_weight_max: Weight(64),
             greeted: true,
+            policy_hash: Hash::ZERO,
+            unbounded: false,
         };
         self.call(ToyCall::OpenLink(Box::new(link))).unwrap();
     }

@@ -113,6 +113,8 @@ fn link(now: UnixMillis) -> Link {
         peer_trust_epoch: 0,
         peer_weight_max: Weight(64),
         greeted: true,
+        policy_hash: Hash::ZERO,
+        unbounded: false,
     }
 }
 

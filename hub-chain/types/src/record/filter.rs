@@ -111,6 +111,8 @@ mod tests {
             protocol: "lane".into(),
             relayer: IdentityId([7; 32]),
             evidence: Hash::ZERO,
+            link_policy: Hash::ZERO,
+            unbounded: false,
         }
     }
 

@@ -184,6 +184,7 @@ impl World {
             anchor: self.at(islet).anchor().encode(),
             code_hash: code_hash(),
             identification_method: IDENTIFICATION_METHOD.into(),
+            nodes: Vec::new(),
         })));
         self.block(islet);
         self.settle();

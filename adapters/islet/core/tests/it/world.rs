@@ -278,6 +278,8 @@ impl World {
             peer_trust_epoch: 0,
             peer_weight_max: Weight(64),
             greeted: true,
+            policy_hash: Hash::ZERO,
+            unbounded: false,
         };
         hub.call(&hub_key(), ToyCall::Open(Box::new(opened))).unwrap();
         islet.block(Vec::new());
