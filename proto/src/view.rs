@@ -248,6 +248,7 @@ impl From<LinkView> for wire::Link {
             trusting_period_ms: it.client.trusting_period_ms,
             client_set_since: it.client.set_since.0,
             client_validators_root: it.client.validators_root.0.to_vec(),
+            client_key_epoch: it.client.key_epoch,
             greeted: it.greeted,
             trust_epoch: it.trust_epoch,
             peer_trust_epoch: it.peer_trust_epoch,
@@ -284,6 +285,7 @@ impl TryFrom<wire::Link> for LinkView {
             newest_time: UnixMillis(it.client_time_ms),
             set_since: Height(it.client_set_since),
             validators_root: read_id("the validators root", &it.client_validators_root)?,
+            key_epoch: it.client_key_epoch,
             status: client_status,
             trusting_period_ms: it.trusting_period_ms,
         };
@@ -670,6 +672,7 @@ mod tests {
                 newest_time: UnixMillis(4),
                 set_since: Height(6),
                 validators_root: tombolo_types::Hash([3; 32]),
+                key_epoch: 7,
                 status: ClientStatus::Expiring,
                 trusting_period_ms: 5,
             },

@@ -30,5 +30,5 @@ pub use descriptor::{Ability, Consensus, Declare, Descriptor, Finality, Limits, 
 pub use error::{AdapterError, Remedy};
 pub use query::{Query, TransactionStatus};
 pub use sink::{Sink, SubmitOutcome};
-pub use source::{ChainHead, LinkHead, ProvedLeaf, Source, Standing};
+pub use source::{ChainHead, LinkHead, ProvedLeaf, Source, Standing, confirm_by_header};
 pub use tombolo_types::verifier::ClientView;

@@ -2,10 +2,13 @@
 
 use crate::{Ability, AdapterError, ClientView, Declare};
 use async_trait::async_trait;
+use tombolo_crypto::{digest, tree};
 use tombolo_types::{
     Epoch, Hash, Height, MessageNumber, UnixMillis,
+    header::Header,
     id::{BlockId, LinkId},
     lane::{LaneKey, LaneLeaf, RangeProof},
+    transaction::HeadProof,
 };
 
 /// The newest final block of a chain.
@@ -49,6 +52,27 @@ pub struct ProvedLeaf {
     pub current_at: UnixMillis,
 }
 
+/// Confirms a leaf of a ledger that proves its leaves by a path to its own header: `own` is the
+/// header that its own node has at that height.
+///
+/// # Errors
+/// What differs.
+pub fn confirm_by_header(
+    own: &Header,
+    head: &ChainHead,
+    leaf: &LaneLeaf,
+    proof: &[u8],
+) -> Result<(), String> {
+    let HeadProof { header, index, count, path, .. } =
+        HeadProof::decode(proof).map_err(|error| error.to_string())?;
+    let block_id = digest::block_id(own);
+    if header != *own || (head.block_id, head.time) != (block_id, own.time) {
+        return Err(format!("block {} at height {} is not {block_id}", head.block_id, own.height));
+    }
+    tree::verify_path(digest::lane_leaf(leaf), index, count, &path, own.lanes_root)
+        .map_err(|error| error.to_string())
+}
+
 /// One end of a link as one final block commits to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkHead {
@@ -83,6 +107,21 @@ pub trait Source: Declare {
     /// # Errors
     /// [`AdapterError::NotFound`] where there is no such link.
     async fn head(&self, link: LinkId, follower: &ClientView) -> Result<LinkHead, AdapterError>;
+
+    /// Whether this chain's own node says the same: that it commits to `leaf` at the final block
+    /// `head`. `proof` is what came with the leaf, for chains that read it from there.
+    ///
+    /// So a node of a link in mode 2 or 3 judges what it is asked to attest.
+    ///
+    /// # Errors
+    /// [`AdapterError::NotFinal`] for a height that is not final here; [`AdapterError::Contradiction`]
+    /// where the node says otherwise.
+    async fn confirm(
+        &self,
+        head: &ChainHead,
+        leaf: &LaneLeaf,
+        proof: &[u8],
+    ) -> Result<(), AdapterError>;
 
     /// At most `count` messages of a lane from `from` on, with proof that they stand in its log at
     /// `size`. Fewer come where the chain's limits on a batch say so, never none.

@@ -11,6 +11,7 @@ use tokio_stream::StreamExt as _;
 use tombolo_adapter::{
     Ability, AdapterError, ChainHead, ClientView, Consensus, Declare, Descriptor, Finality, Limits,
     LinkHead, Privacy, ProvedLeaf, Query, Sink, Source, Standing, SubmitOutcome, TransactionStatus,
+    confirm_by_header,
 };
 use tombolo_crypto::digest;
 use tombolo_ledger::Call;
@@ -22,7 +23,7 @@ use tombolo_types::{
     Class, Epoch, Height, MessageNumber, Refusal, UnixMillis,
     header::Header,
     id::{ChainId, LinkId, TxId},
-    lane::{Delivery, LaneKey, MESSAGE_BYTES_MAX, RangeProof},
+    lane::{Delivery, LaneKey, LaneLeaf, MESSAGE_BYTES_MAX, RangeProof},
     transaction::HeadProof,
 };
 
@@ -259,6 +260,23 @@ impl Source for LedgerAdapter {
             what: format!("lane of link {link}"),
         })?;
         Ok(LinkHead { head, standing: standing_of(view.status, head.time), lanes })
+    }
+
+    async fn confirm(
+        &self,
+        head: &ChainHead,
+        leaf: &LaneLeaf,
+        proof: &[u8],
+    ) -> Result<(), AdapterError> {
+        let own = self.client.header(Some(head.height)).await;
+        let own = match own.map_err(self.failed("asking for a header")) {
+            Err(AdapterError::NotFound { chain, what }) => {
+                let newest = self.newest_head().await?.height;
+                return Err(AdapterError::NotFinal { chain, what, newest });
+            }
+            other => other?.header,
+        };
+        confirm_by_header(&own, head, leaf, proof).map_err(|why| self.contradiction(why))
     }
 
     async fn messages(

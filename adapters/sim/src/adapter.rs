@@ -20,7 +20,7 @@ use tombolo_ledger::{Call, Machine, delivery::DELIVERY_MESSAGES_MAX, lanes};
 use tombolo_types::{
     Epoch, Height, MessageNumber, Refusal,
     id::{LinkId, TxId},
-    lane::{Delivery, LaneKey, MESSAGE_BYTES_MAX, RangeProof},
+    lane::{Delivery, LaneKey, LaneLeaf, MESSAGE_BYTES_MAX, RangeProof},
     transaction::TRANSACTION_BYTES_MAX,
     verifier::Verifier as _,
 };
@@ -232,6 +232,16 @@ impl<M: Machine> Source for SimAdapter<M> {
             }
         }
         Ok(head)
+    }
+
+    async fn confirm(
+        &self,
+        head: &ChainHead,
+        leaf: &LaneLeaf,
+        proof: &[u8],
+    ) -> Result<(), AdapterError> {
+        self.ask("asking to confirm a leaf").await?;
+        self.chain.confirm(head, leaf, proof)
     }
 
     async fn messages(

@@ -1,7 +1,9 @@
 //! What the chain proves of itself: heads, messages, changes of validators. All of it final.
 
 use crate::chain::{Final, Inner, SimChain};
-use tombolo_adapter::{AdapterError, ChainHead, ClientView, LinkHead, ProvedLeaf, Standing};
+use tombolo_adapter::{
+    AdapterError, ChainHead, ClientView, LinkHead, ProvedLeaf, Standing, confirm_by_header,
+};
 use tombolo_crypto::{digest, log::range_proof, tree};
 use tombolo_ledger::{
     Machine,
@@ -10,7 +12,7 @@ use tombolo_ledger::{
 use tombolo_types::{
     Epoch, Height, MessageNumber,
     id::LinkId,
-    lane::{LaneKey, RangeProof},
+    lane::{LaneKey, LaneLeaf, RangeProof},
     transaction::{ClientUpdate, HeadProof},
 };
 
@@ -82,6 +84,22 @@ impl<M: Machine> SimChain<M> {
             LinkStatus::Frozen | LinkStatus::Closed => Standing::Shut,
         };
         Ok(LinkHead { head: newest.head(), standing, lanes: proved.collect() })
+    }
+
+    /// Whether the chain commits to the leaf at that final block.
+    pub(crate) fn confirm(
+        &self,
+        head: &ChainHead,
+        leaf: &LaneLeaf,
+        proof: &[u8],
+    ) -> Result<(), AdapterError> {
+        let inner = self.lock();
+        let own = inner.finals.iter().find(|block| block.header.height == head.height);
+        let Some(own) = own else {
+            return Err(self.not_final(&inner, format!("height {}", head.height)));
+        };
+        confirm_by_header(&own.header, head, leaf, proof)
+            .map_err(|why| AdapterError::Contradiction { chain: self.chain_id, why })
     }
 
     /// At most `count` messages that together have at most `bytes`, but one at least.

@@ -169,6 +169,7 @@ impl Verifier for Attested {
             newest_time: state.newest.time,
             set_since: inner.map_or(Height::ZERO, |inner| inner.set_since),
             validators_root: inner.map_or(Hash::ZERO, |inner| inner.validators_root),
+            key_epoch: state.key_epoch,
             status: inner.map_or(own, |inner| own.max(inner.status)),
             trusting_period_ms: state.trusting_period_ms,
         })

@@ -66,6 +66,7 @@ impl Verifier for LightClient {
             newest_time: state.newest.time,
             set_since: state.current.set.first_height,
             validators_root: state.current.root,
+            key_epoch: 0,
             status: state.status(now),
             trusting_period_ms: state.trusting_period_ms,
         })

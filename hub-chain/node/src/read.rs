@@ -109,6 +109,7 @@ impl<M: Machine> Chain<M> {
             newest_time: link.peer_time,
             set_since: Height::ZERO,
             validators_root: Hash::ZERO,
+            key_epoch: 0,
             status: ClientStatus::Frozen,
             trusting_period_ms: Parameters::of(view).trusting_period_ms,
         });

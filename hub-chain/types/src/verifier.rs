@@ -51,6 +51,8 @@ pub struct ClientView {
     pub set_since: Height,
     /// The root of that set; zero where the chain has no such sets.
     pub validators_root: Hash,
+    /// In which epoch of its nodes' keys it believes them; 0 where there are none.
+    pub key_epoch: u32,
     /// Whether it accepts proofs.
     pub status: ClientStatus,
     /// For how long after `newest_time` it does, in milliseconds.

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: any knowledge of a kind of ledger; adapters bring it.
 
+pub mod attest;
 pub mod carry;
 pub mod link;
 pub mod metrics;

@@ -28,6 +28,7 @@ fn link(size: u64, taken: u64, received: u64) -> LinkView {
             newest_time: UnixMillis(1),
             set_since: Height(1),
             validators_root: Hash::ZERO,
+            key_epoch: 0,
             status: ClientStatus::Active,
             trusting_period_ms: 1_000,
         },

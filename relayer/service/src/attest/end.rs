@@ -1,0 +1,218 @@
+//! An end of a link whose heads go out attested.
+
+use super::{Attest, AttestError, Statement, Word};
+use crate::link::Chain;
+use async_trait::async_trait;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tombolo_adapter::{
+    AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Sink, Source,
+    SubmitOutcome,
+};
+use tombolo_crypto::{digest, secp256k1};
+use tombolo_relayer_core::End;
+use tombolo_types::{
+    Address, Epoch, Height, MessageNumber,
+    attested::AttestedProof,
+    header::Signature,
+    id::LinkId,
+    lane::{Delivery, LaneKey, LaneLeaf, RangeProof},
+};
+
+/// How long a node may take: it asks its own node of the chain first.
+const WORD_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether the chain's own proof goes with the signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnProof {
+    /// It bounds the one trusted node.
+    Included,
+    /// There is none that the other side would read.
+    LeftOut,
+}
+
+/// A chain whose heads are attested by nodes of a link in mode 2 or 3.
+pub struct Attested {
+    inner: Arc<dyn Chain>,
+    of: End,
+    nodes: Vec<Arc<dyn Attest>>,
+    threshold: usize,
+    own_proof: OwnProof,
+}
+
+impl Attested {
+    /// The end `of` of a link, attested by `threshold` of `nodes`.
+    #[must_use]
+    pub fn new(
+        inner: Arc<dyn Chain>,
+        of: End,
+        nodes: Vec<Arc<dyn Attest>>,
+        threshold: usize,
+        own_proof: OwnProof,
+    ) -> Self {
+        Self { inner, of, nodes, threshold, own_proof }
+    }
+
+    /// Asks all nodes at once, and goes on with the first that are enough.
+    async fn proof(
+        &self,
+        link: LinkId,
+        head: &ChainHead,
+        proved: &ProvedLeaf,
+        key_epoch: u32,
+    ) -> Result<Vec<u8>, AdapterError> {
+        let statement = Arc::new(Statement {
+            link,
+            of: self.of,
+            leaf: proved.leaf.clone(),
+            head: *head,
+            key_epoch,
+            proof: proved.head_proof.clone(),
+        });
+        let mut asked = JoinSet::new();
+        for node in &self.nodes {
+            let (node, statement) = (Arc::clone(node), Arc::clone(&statement));
+            asked.spawn(async move {
+                let word = tokio::time::timeout(WORD_WITHIN, node.attest(&statement)).await;
+                word.unwrap_or_else(|_| {
+                    let why = format!("no answer within {WORD_WITHIN:?}");
+                    Err(AttestError::NoAnswer { node: node.name().to_owned(), why })
+                })
+            });
+        }
+        let mut words: BTreeMap<Address, Signature> = BTreeMap::new();
+        let mut silent = Vec::new();
+        // Dropping the set gives up those that were not needed.
+        while words.len() < self.threshold {
+            match asked.join_next().await {
+                Some(Ok(Ok(word))) => match is_genuine(&statement, &word) {
+                    true => drop(words.insert(word.signer, word.signature)),
+                    false => silent.push(format!("{} signed something else", word.signer)),
+                },
+                Some(Ok(Err(error))) => {
+                    tracing::warn!(link = %link, end = self.of.name(), %error, "a node gives no word");
+                    silent.push(error.to_string());
+                }
+                Some(Err(error)) => silent.push(error.to_string()),
+                None => {
+                    return Err(AdapterError::NoAnswer {
+                        chain: self.inner.descriptor().chain_id,
+                        doing: "asking the link's nodes to attest",
+                        why: format!(
+                            "{} of {} nodes attest, {} must: {}",
+                            words.len(),
+                            self.nodes.len(),
+                            self.threshold,
+                            silent.join("; ")
+                        ),
+                    });
+                }
+            }
+        }
+        let bound = match self.own_proof {
+            OwnProof::Included => proved.head_proof.clone(),
+            OwnProof::LeftOut => Vec::new(),
+        };
+        let proof = AttestedProof {
+            height: head.height,
+            block_id: head.block_id,
+            time: head.time,
+            key_epoch,
+            signatures: words.values().flat_map(|signature| signature.0).collect(),
+            bound,
+        };
+        Ok(proof.encode())
+    }
+}
+
+/// Whether the word is the signer's over this very statement; one false word would void all.
+fn is_genuine(statement: &Statement, word: &Word) -> bool {
+    let Statement { leaf, head, key_epoch, .. } = statement;
+    let leaf = digest::lane_leaf(leaf);
+    let digest = digest::attested_head(*key_epoch, leaf, head.height, head.block_id, head.time);
+    secp256k1::recover(digest, &word.signature) == Ok(word.signer)
+}
+
+impl Declare for Attested {
+    fn descriptor(&self) -> &Descriptor {
+        self.inner.descriptor()
+    }
+}
+
+#[async_trait]
+impl Source for Attested {
+    async fn newest_head(&self) -> Result<ChainHead, AdapterError> {
+        self.inner.newest_head().await
+    }
+
+    async fn next_head(&self, after: Height) -> Result<ChainHead, AdapterError> {
+        self.inner.next_head(after).await
+    }
+
+    async fn head(&self, link: LinkId, follower: &ClientView) -> Result<LinkHead, AdapterError> {
+        let mut head = self.inner.head(link, follower).await?;
+        for proved in &mut head.lanes {
+            proved.head_proof = self.proof(link, &head.head, proved, follower.key_epoch).await?;
+        }
+        if self.own_proof == OwnProof::LeftOut {
+            // Nodes need no leading over changes of the chain's own validators.
+            head.head.validators_root = follower.validators_root;
+        }
+        Ok(head)
+    }
+
+    async fn confirm(
+        &self,
+        head: &ChainHead,
+        leaf: &LaneLeaf,
+        proof: &[u8],
+    ) -> Result<(), AdapterError> {
+        self.inner.confirm(head, leaf, proof).await
+    }
+
+    async fn messages(
+        &self,
+        key: LaneKey,
+        epoch: Epoch,
+        from: MessageNumber,
+        count: u64,
+        size: u64,
+    ) -> Result<(Vec<Vec<u8>>, RangeProof), AdapterError> {
+        self.inner.messages(key, epoch, from, count, size).await
+    }
+
+    async fn client_update(&self, client: &ClientView) -> Result<Option<Vec<u8>>, AdapterError> {
+        match self.own_proof {
+            OwnProof::Included => self.inner.client_update(client).await,
+            // Every attested head moves such a client; there is nothing else that does.
+            OwnProof::LeftOut => Ok(None),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Attested {
+    async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
+        self.inner.deliver(delivery).await
+    }
+
+    async fn update_client(
+        &self,
+        link: LinkId,
+        update: Vec<u8>,
+    ) -> Result<SubmitOutcome, AdapterError> {
+        self.inner.update_client(link, update).await
+    }
+
+    async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
+        self.inner.client_status(link).await
+    }
+
+    async fn report_misbehaviour(
+        &self,
+        link: LinkId,
+        evidence: Vec<u8>,
+    ) -> Result<SubmitOutcome, AdapterError> {
+        self.inner.report_misbehaviour(link, evidence).await
+    }
+}

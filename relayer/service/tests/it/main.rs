@@ -1,0 +1,3 @@
+//! The daemon's parts against simulated chains.
+
+mod attest;
