@@ -1,0 +1,30 @@
+//! How the hub believes what a gateway contract on an Ethereum chain says of its lanes.
+//!
+//! A contract has no say in its chain's headers; it is proved by its storage. So a head is proved in
+//! two steps: a final block's state root, which the chain's consensus vouches for, and under it the
+//! gateway's account and the slots that the lane leaf is rebuilt from ([`storage`]).
+//!
+//! Invariants: a verdict depends on nothing but its arguments; every byte of a proof is hashed, or
+//! compared, or the proof is refused; what must be proved is never zero.
+//!
+//! Deliberately absent: proofs of absence; execution of transactions; anything that reads a node.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::cast_possible_truncation
+    )
+)]
+
+#[cfg(test)]
+mod fixture;
+mod rlp;
+pub mod storage;
+pub mod trie;
+
+pub use rlp::RlpError;
