@@ -34,6 +34,12 @@ pub enum SignatureError {
         /// The byte found.
         v: u8,
     },
+    /// The last byte is not 0 to 3.
+    #[error("the signature's recovery id is {id}, not 0 to 3")]
+    RecoveryId {
+        /// The byte found.
+        id: u8,
+    },
     /// The twin of a signature: equally valid mathematically, so only the lower one is accepted.
     #[error("the signature's s is above half of the group order; only the lower twin is accepted")]
     HighS,
@@ -169,16 +175,40 @@ pub fn recover(digest: Hash, signature: &Signature) -> Result<Address, Signature
         28 => RecoveryId::One,
         v => return Err(SignatureError::RecoveryByte { v: *v }),
     };
+    let parsed = parse(rs, recovery)?;
+    let (_, s) = rs.split_at(32);
+    if s > S_MAX.as_slice() {
+        return Err(SignatureError::HighS);
+    }
+    recover_parsed(digest, &parsed)
+}
+
+/// Whose seal over `digest` this is, on a ledger that takes either twin of a signature and writes
+/// the recovery id as 0 to 3, as Clique does.
+///
+/// Whoever follows another ledger must believe exactly the seals that it believes: a stricter
+/// verdict would let one of its members stop the follower with a seal that all others take. What is
+/// sealed must then be known by a hash that covers the seal, or else one thing has two names.
+///
+/// # Errors
+/// [`SignatureError`].
+pub fn recover_either_twin(digest: Hash, seal: &[u8; 65]) -> Result<Address, SignatureError> {
+    let [rs @ .., id] = seal;
+    let recovery =
+        RecoveryId::try_from(i32::from(*id)).map_err(|_| SignatureError::RecoveryId { id: *id })?;
+    recover_parsed(digest, &parse(rs, recovery)?)
+}
+
+fn parse(rs: &[u8], recovery: RecoveryId) -> Result<RecoverableSignature, SignatureError> {
     let (r, s) = rs.split_at(32);
     // libsecp256k1 takes r and s of zero when parsing; they are refused here by name.
     if r.iter().all(|byte| *byte == 0) || s.iter().all(|byte| *byte == 0) {
         return Err(SignatureError::Range);
     }
-    let parsed =
-        RecoverableSignature::from_compact(rs, recovery).map_err(|_| SignatureError::Range)?;
-    if s > S_MAX.as_slice() {
-        return Err(SignatureError::HighS);
-    }
+    RecoverableSignature::from_compact(rs, recovery).map_err(|_| SignatureError::Range)
+}
+
+fn recover_parsed(digest: Hash, parsed: &RecoverableSignature) -> Result<Address, SignatureError> {
     let point = parsed
         .recover_ecdsa(libsecp::Message::from_digest(digest.0))
         .map_err(|_| SignatureError::Unrecoverable)?;

@@ -35,6 +35,22 @@ pub enum ClientStatus {
     Frozen,
 }
 
+impl ClientStatus {
+    /// Where a client stands that is not frozen and whose newest accepted header has this time.
+    #[must_use]
+    pub fn by_age(newest: UnixMillis, now: UnixMillis, trusting_period_ms: u64) -> Self {
+        let age = u128::from(now.since(newest));
+        let period = u128::from(trusting_period_ms);
+        if age >= period {
+            Self::Expired
+        } else if age.saturating_mul(3) > period.saturating_mul(2) {
+            Self::Expiring
+        } else {
+            Self::Active
+        }
+    }
+}
+
 /// What a client says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientView {

@@ -200,16 +200,9 @@ impl ClientState {
     /// Where the client stands at `now`.
     #[must_use]
     pub fn status(&self, now: UnixMillis) -> ClientStatus {
-        let age = u128::from(now.since(self.newest.time));
-        let period = u128::from(self.trusting_period_ms);
-        if self.frozen.is_some() {
-            ClientStatus::Frozen
-        } else if age >= period {
-            ClientStatus::Expired
-        } else if age.saturating_mul(3) > period.saturating_mul(2) {
-            ClientStatus::Expiring
-        } else {
-            ClientStatus::Active
+        match self.frozen {
+            Some(_) => ClientStatus::Frozen,
+            None => ClientStatus::by_age(self.newest.time, now, self.trusting_period_ms),
         }
     }
 

@@ -43,6 +43,30 @@ fn twin(signature: Signature) -> Signature {
     twin
 }
 
+/// Attack A08: a ledger that takes both twins has both recovered to one signer, and nothing else.
+#[test]
+fn a08_either_twin_recovers_to_the_signer() {
+    let digest = crate::keccak256::keccak256(b"header");
+    let signature = key(1).sign(digest);
+    for either in [signature, twin(signature)] {
+        let mut seal = either.0;
+        seal[64] -= 27;
+        assert_eq!(recover_either_twin(digest, &seal), Ok(key(1).address()));
+        seal[64] ^= 1;
+        assert_ne!(recover_either_twin(digest, &seal), Ok(key(1).address()));
+        for id in [4, 27, 28, 255] {
+            seal[64] = id;
+            let refused = SignatureError::RecoveryId { id };
+            assert_eq!(recover_either_twin(digest, &seal), Err(refused));
+        }
+    }
+    assert_eq!(recover_either_twin(digest, &[0; 65]), Err(SignatureError::Range));
+    let mut seal = [0; 65];
+    seal[..32].copy_from_slice(&ORDER);
+    seal[63] = 1;
+    assert_eq!(recover_either_twin(digest, &seal), Err(SignatureError::Range));
+}
+
 /// Addresses that every Ethereum tool gives for the keys 1 and 2, and for the development key of
 /// Hardhat and Anvil.
 #[test]
