@@ -64,6 +64,21 @@ pub trait AbiValue: Sized {
     fn from_sol(value: <Self::Sol as SolType>::RustType) -> Result<Self, AbiError>;
 }
 
+/// A struct that [`abi_struct!`](crate::abi_struct) declares: a tuple, of which lists can be made.
+pub trait AbiStruct: AbiValue {}
+
+impl<T: AbiStruct> AbiValue for Vec<T> {
+    type Sol = sol_data::Array<T::Sol>;
+
+    fn to_sol(&self) -> <Self::Sol as SolType>::RustType {
+        self.iter().map(AbiValue::to_sol).collect()
+    }
+
+    fn from_sol(values: <Self::Sol as SolType>::RustType) -> Result<Self, AbiError> {
+        values.into_iter().map(AbiValue::from_sol).collect()
+    }
+}
+
 macro_rules! plain {
     ($($rust:ty => $sol:ty),+ $(,)?) => {$(
         impl AbiValue for $rust {
@@ -302,18 +317,6 @@ macro_rules! abi_struct {
             }
         }
 
-        impl $crate::abi::AbiValue for Vec<$name> {
-            type Sol = alloy_sol_types::sol_data::Array<<$name as $crate::abi::AbiValue>::Sol>;
-
-            fn to_sol(&self) -> <Self::Sol as alloy_sol_types::SolType>::RustType {
-                self.iter().map($crate::abi::AbiValue::to_sol).collect()
-            }
-
-            fn from_sol(
-                values: <Self::Sol as alloy_sol_types::SolType>::RustType,
-            ) -> Result<Self, $crate::abi::AbiError> {
-                values.into_iter().map($crate::abi::AbiValue::from_sol).collect()
-            }
-        }
+        impl $crate::abi::AbiStruct for $name {}
     };
 }
