@@ -1,0 +1,48 @@
+//! anvil, the development node of Foundry.
+
+use crate::{
+    Kind, Rpc, Sender,
+    process::{Process, free_port},
+};
+use serde_json::json;
+use std::{process::Command, time::Duration};
+use tempfile::TempDir;
+use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_types::Hash;
+
+/// The first of the keys that development nodes give funds to; published, guards nothing.
+const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+/// A running anvil.
+#[derive(Debug)]
+pub struct Anvil {
+    /// Its interface.
+    pub rpc: Rpc,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Anvil {
+    /// Starts one with these words besides; `None`, said loudly, where there is no anvil.
+    #[must_use]
+    pub fn start(words: &[&str]) -> Option<Self> {
+        let bin = Kind::Foundry.find()?;
+        let folder = TempDir::new().expect("a temporary folder");
+        let port = free_port();
+        let mut command = Command::new(bin.join("anvil"));
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--silent"]).args(words);
+        let rpc = Rpc::new(port);
+        let mut process = Process::start("anvil", folder.path(), command);
+        process.wait_until(Duration::from_secs(30), || {
+            rpc.try_call("eth_blockNumber", json!([])).is_ok()
+        });
+        Some(Self { rpc, _process: process, _folder: folder })
+    }
+
+    /// An account with funds.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        let key: Hash = KEY.parse().expect("a hash");
+        Sender::new(&self.rpc, SecretKey::from_bytes(key.0).expect("a key"))
+    }
+}

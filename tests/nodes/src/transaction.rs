@@ -1,0 +1,82 @@
+//! Transactions signed here, so that every kind of node takes them.
+
+use crate::{Rpc, hash, process::wait_until, quantity};
+use alloy_rlp::{Encodable as _, Header};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tombolo_crypto::{keccak256::keccak256, secp256k1::SecretKey};
+use tombolo_types::{Address, Hash};
+
+/// Gas of every transaction; below the limit of every block.
+const GAS: u64 = 8_000_000;
+/// Price of gas, in wei; above every base fee of these networks.
+const GAS_PRICE: u64 = 20_000_000_000;
+
+/// An account that sends transactions to one node.
+#[derive(Debug)]
+pub struct Sender {
+    rpc: Rpc,
+    key: SecretKey,
+    chain_id: u64,
+}
+
+impl Sender {
+    /// The account of this key.
+    #[must_use]
+    pub fn new(rpc: &Rpc, key: SecretKey) -> Self {
+        let chain_id = quantity(&rpc.call("eth_chainId", json!([])));
+        Self { rpc: rpc.clone(), key, chain_id }
+    }
+
+    /// The address of the account.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Sends a call, or creates a contract where there is no `to`; waits until it is in a block, and
+    /// gives the receipt of its success.
+    pub fn send(&self, to: Option<Address>, data: &[u8]) -> Value {
+        let pending = json!([self.address().to_string(), "pending"]);
+        let nonce = quantity(&self.rpc.call("eth_getTransactionCount", pending));
+        let raw = format!("0x{}", hex::encode(self.sign(nonce, to, data)));
+        let id: Hash = hash(&self.rpc.call("eth_sendRawTransaction", json!([raw])));
+        let receipt = wait_until("receipt", Duration::from_secs(60), || {
+            let receipt = self.rpc.call("eth_getTransactionReceipt", json!([id.to_string()]));
+            (!receipt.is_null()).then_some(receipt)
+        });
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        receipt
+    }
+
+    /// A legacy transaction with the chain id of EIP-155.
+    fn sign(&self, nonce: u64, to: Option<Address>, data: &[u8]) -> Vec<u8> {
+        let mut fields = Vec::new();
+        nonce.encode(&mut fields);
+        GAS_PRICE.encode(&mut fields);
+        GAS.encode(&mut fields);
+        to.as_ref().map_or(&[][..], |to| &to.0).encode(&mut fields);
+        0u64.encode(&mut fields);
+        data.encode(&mut fields);
+        let mut unsigned = fields.clone();
+        self.chain_id.encode(&mut unsigned);
+        0u64.encode(&mut unsigned);
+        0u64.encode(&mut unsigned);
+        let signature = self.key.sign(keccak256(&list(unsigned)));
+        let (r, rest) = signature.0.split_at(32);
+        let (s, v) = rest.split_at(32);
+        (u64::from(v[0]) - 27 + 35 + 2 * self.chain_id).encode(&mut fields);
+        for number in [r, s] {
+            let zeros = number.iter().take_while(|byte| **byte == 0).count();
+            number[zeros..].encode(&mut fields);
+        }
+        list(fields)
+    }
+}
+
+fn list(payload: Vec<u8>) -> Vec<u8> {
+    let mut whole = Vec::new();
+    Header { list: true, payload_length: payload.len() }.encode(&mut whole);
+    whole.extend(payload);
+    whole
+}
