@@ -23,6 +23,7 @@ impl Process {
         let file = File::create(&log).expect("the log can be created");
         let twin = file.try_clone().expect("the log can be opened twice");
         let child = command
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(twin)
