@@ -21,8 +21,9 @@
     )
 )]
 
-#[cfg(test)]
-mod fixture;
+pub mod clique;
+pub mod follow;
+pub mod proof;
 mod rlp;
 pub mod storage;
 pub mod trie;

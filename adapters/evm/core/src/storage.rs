@@ -18,9 +18,6 @@ use tombolo_types::{
     refuse,
 };
 
-#[cfg(test)]
-mod tests;
-
 /// How many peaks a lane has room for; a size is below two to this power.
 pub const PEAKS_MAX: u8 = 62;
 
@@ -295,4 +292,29 @@ pub fn ensure_same(proved: &LaneLeaf, claimed: &LaneLeaf) -> Result<(), Refusal>
     }
     // Every field was compared above; none can be left that differs.
     refuse!(Proof, "the leaf is not what the gateway's storage proves")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_carries() {
+        assert_eq!(after(Hash([0xff; 32]), 1), Hash::ZERO);
+        let (mut slot, mut next) = ([0xff; 32], [0; 32]);
+        (slot[0], next[0], next[31]) = (6, 7, 4);
+        assert_eq!(after(Hash(slot), 5), Hash(next));
+    }
+
+    #[test]
+    fn a02_a_value_has_one_spelling_and_is_not_zero() {
+        let sentence = |value: &[u8]| word(value, Hash::ZERO).unwrap_err().message;
+        assert!(sentence(&[0x00]).contains("without leading zeros"));
+        assert!(sentence(&[0x82, 0, 1]).contains("without leading zeros"));
+        assert!(sentence(&[&[0xa1][..], &[1; 33]].concat()).contains("without leading zeros"));
+        assert!(sentence(&[0x81, 1]).contains("not RLP"));
+        assert!(sentence(&[1, 1]).contains("left over"));
+        // No trie holds a zero; one that did would prove nothing all the same.
+        assert!(sentence(&[0x80]).contains("holds zero"));
+    }
 }

@@ -1,13 +1,15 @@
 //! A world state for tests: accounts and storage, hashed by the library that Ethereum's Rust
 //! clients use.
 
-use crate::storage::{client_block_slot, client_slot, lane_slot, peak_slot, received_slot};
 use alloy_primitives::{B256, U256};
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer};
 use std::collections::BTreeMap;
 use tombolo_crypto::{
     keccak256::keccak256,
     log::{Log, empty_root},
+};
+use tombolo_evm_core::storage::{
+    client_block_slot, client_slot, lane_slot, peak_slot, received_slot,
 };
 use tombolo_types::{
     Address, Epoch, Hash, Height, LaneNumber,

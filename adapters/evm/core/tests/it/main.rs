@@ -1,0 +1,18 @@
+//! Verifiers of EVM heads, against vectors from real nodes, chains made here, and live nodes.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+
+mod chain;
+mod clique;
+mod live;
+mod recorded_clique;
+mod storage;
+mod vectors;
+mod world;
