@@ -343,6 +343,7 @@ impl<C: Consensus> Verifier for EvmVerifier<C> {
             newest_time: newest.time,
             set_since,
             validators_root,
+            key_epoch: 0,
             status: client.status(now)?,
             trusting_period_ms: client.trusting_period_ms,
         })
