@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {
-    AttestedProof, CertifiedHeader, Delivery, HubProof, LaneLeaf, ValidatorSet
+    Anchor, AttestedProof, CertifiedHeader, Delivery, HubProof, LaneLeaf, ValidatorSet
 } from "../protocol/Structs.sol";
 
 /// @notice What every gateway offers, whatever the mode of its link. docs/protocol.md section 21.
@@ -24,10 +24,10 @@ interface IGateway {
     event Frozen(bool client, bytes32 sentence);
     /// @notice The hub has said Hello and the link is open.
     event Opened();
-    /// @notice An act of the council was announced.
-    event ActAnnounced(uint8 act, uint32 trustEpoch, uint64 holdsFrom, bytes32 subject, bytes data);
-    /// @notice An announced act holds, or was dropped where `class` is not 0.
-    event ActEnded(uint8 act, uint32 trustEpoch, uint8 class);
+    /// @notice The council has set a new trusted header.
+    event Recovered(uint32 trustEpoch, uint64 height, bytes32 blockId);
+    /// @notice The council has begun the next epoch of a lane, both ways.
+    event Reopened(uint32 indexed lane, uint32 epoch, uint32 peerEpoch);
 
     /// @notice The id of this chain.
     function chain() external view returns (bytes32);
@@ -37,40 +37,55 @@ interface IGateway {
     function link() external view returns (bytes32);
     /// @notice The deployment mode, 1 to 3.
     function mode() external view returns (uint8);
+    /// @notice Hello, identities, council.
+    function control() external view returns (address);
+    /// @notice Open data.
     function registry() external view returns (address);
+    /// @notice Two-phase commit.
     function vault() external view returns (address);
+    function trustingPeriodMs() external view returns (uint64);
+    /// @notice The heaviest message that is taken.
+    function weightMax() external view returns (uint64);
+    /// @notice How many messages a lane holds before room is freed.
+    function backlogMax() external view returns (uint64);
 
-    /// @notice 0 proposed, 1 open, 2 frozen.
-    function status() external view returns (uint8);
-    /// @notice 0 active, 1 expiring, 2 expired, 3 frozen.
-    function clientStatus() external view returns (uint8);
+    /// @notice Where the link and its client of the hub stand.
+    /// @return status 0 proposed, 1 open, 2 frozen.
+    /// @return client 0 active, 1 expiring, 2 expired, 3 frozen.
+    /// @return since Of an expired or frozen client: since when, in milliseconds.
+    /// @return trustEpoch Raised by every act of the council.
+    function standing()
+        external
+        view
+        returns (uint8 status, uint8 client, uint64 since, uint32 trustEpoch);
     /// @notice The newest accepted header of the hub.
     function newest() external view returns (uint64 height, uint64 time, bytes32 blockId);
-    function trustEpoch() external view returns (uint32);
     /// @notice The leaf of a lane of this gateway as it stands now.
     function laneLeaf(uint32 lane) external view returns (LaneLeaf memory);
     /// @notice Since when, in milliseconds, all of the hub's control lane is known here.
     function identityViewTime() external view returns (uint64);
+    /// @notice The global id of the operation that the next message of a lane begins.
+    function nextOperation(uint32 lane) external view returns (bytes32);
 
-    /// @notice Says Hello: message 0 of lane 0. Once, by anybody.
-    function hello() external;
-    /// @notice Appends a request. Only for the registry and the vault.
+    /// @notice Appends a request to the data lane: shares of the registry, Begins of the vault.
     function send(uint16 kind, uint64 notAfter, bytes32 salt, bytes calldata body)
         external
         returns (uint64 number);
-    /// @notice Refuses with `E_IDENT` where the view of identities is too old for what leaves.
-    function requireFreshView() external view;
 
-    /// @notice Announces an act of the recovery council and starts its delay.
-    /// @param act 1 new trusted header, 2 node keys, 3 reopen a lane, 4 release a lock.
-    /// @param data The ABI encoding whose keccak256 is the act's subject.
-    /// @param signatures 65 bytes for each member, in ascending order of signer.
-    function announceAct(uint8 act, uint32 nextTrustEpoch, bytes calldata data, bytes calldata signatures)
-        external;
-    /// @notice Lets the announced act hold whose delay is over. By anybody.
-    function takeEffect(bytes calldata data) external;
-    /// @notice Sends the next message of a lane's former epoch again, where it is an answer.
-    function sendAgain(uint32 lane, bytes calldata message, bytes32[] calldata path) external;
+    /// @notice Appends a message as it is. For control alone: Hello, council acts, what is sent again.
+    function sendControl(uint32 lane, bytes calldata message) external;
+    /// @notice The hub has said Hello. For control alone, while a delivery is under way.
+    function open(uint64 hubWeightMax) external;
+    /// @notice Refuses an anchor at which the client cannot be recovered.
+    function checkAnchor(Anchor calldata anchor) external view;
+    /// @notice Recovers the client at an anchor and thaws the link. For control alone.
+    function recover(Anchor calldata anchor) external;
+    /// @notice Begins the next epoch of a lane, both ways. For control alone.
+    function reopen(uint32 lane) external;
+    /// @notice What the lane's former epoch had to send again is sent. For control alone.
+    function resume() external;
+    /// @notice Raises the trust epoch by one. For control alone, with every act that holds.
+    function raiseTrust() external;
 }
 
 /// @notice A gateway of mode 1.
@@ -83,6 +98,7 @@ interface IHubGateway is IGateway {
         external
         returns (uint64 received);
     /// @notice Moves the client, and to the next set where the header names another.
+    /// @param next The set that the header names; not read where it names its own.
     function updateClient(CertifiedHeader calldata certified, ValidatorSet calldata next) external;
     /// @notice Freezes link and client on two certified headers that contradict.
     function misbehaviour(CertifiedHeader calldata a, CertifiedHeader calldata b) external;
@@ -97,12 +113,20 @@ interface IAttestedGateway is IGateway {
     /// @notice A key signed what is not so; it counts no more until keys are rotated.
     event KeySuspended(address key);
 
+    /// @notice Takes messages of one lane. Returns how many were taken of it in all.
     function deliver(Delivery calldata delivery, AttestedProof calldata proof)
         external
         returns (uint64 received);
     /// @notice Suspends the signers of a statement that contradicts what was accepted; freezes the
     /// link where there are enough of them.
     function deviation(LaneLeaf calldata leaf, AttestedProof calldata statement) external;
-    function keys() external view returns (address[] memory keys, uint32 threshold, uint32 keyEpoch);
+    /// @notice Who attests now.
+    function nodeKeys()
+        external
+        view
+        returns (address[] memory keys, uint32 threshold, uint32 keyEpoch);
+    /// @notice Whether a key counts no more.
     function isSuspended(address key) external view returns (bool);
+    /// @notice Changes who attests. For control alone.
+    function rotate(address[] calldata keys, uint32 threshold) external;
 }

@@ -11,7 +11,7 @@ interface ILaneReceiver {
     /// @return xid For kinds 6, 7 and 8: the two-phase commit; else zero.
     /// @return class For kind 6: 0 for a yes, else why it is a no.
     /// @return sentence For kind 6: the sentence of a no.
-    function take(uint16 kind, uint64 number, bytes calldata body)
+    function takeRequest(uint256 kind, uint256 number, bytes calldata body)
         external
         returns (bytes32 xid, uint8 class, bytes32 sentence);
 }

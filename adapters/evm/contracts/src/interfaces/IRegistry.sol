@@ -18,24 +18,14 @@ struct ShareOrder {
     bytes32 salt; // random; salts the records
 }
 
-/// @notice Identities with an account here, and open data. docs/protocol.md section 21.
+/// @notice Open data: copies in, shares out, and the class of every item. docs/protocol.md section 21.
 interface IRegistry is ILaneReceiver {
-    /// @notice The copy of an open item is here.
-    event Anchored(bytes32 indexed dataId, bytes32 sourceChain, uint32 itemVersion, bytes32 fingerprint);
     /// @notice An item of this chain was shared.
     event Shared(bytes32 indexed dataId, uint32 itemVersion, bytes32 fingerprint, uint64 number);
-    /// @notice How an identity with an account here stands now.
-    event Bound(bytes32 indexed identity, address indexed account, uint8 status, address[] keys);
 
     /// @notice Sends a copy of an open item on its way.
     /// @dev By the key that signed the envelope, or by an account bound to the owner.
     function share(ShareOrder calldata order) external returns (uint64 number);
-    /// @notice Opens the key list of an identity with more than one key. By anybody.
-    function showKeys(bytes32 identity, address[] calldata keys) external;
-    /// @notice Whether `signer` is a present key of the active identity bound to `account`.
-    function signsFor(address account, address signer) external view returns (bool);
-    /// @notice The identity bound to an account; zero where there is none.
-    function identityOf(address account) external view returns (bytes32);
     /// @notice What is known of an item: its version, and 1 copy, 2 open and at home, 3 closed.
     function item(bytes32 dataId) external view returns (uint32 itemVersion, uint8 standing);
     /// @notice Whether this very copy is here.

@@ -34,6 +34,9 @@ interface IVault is ILaneReceiver {
     function begin(bytes calldata terms, bytes[] calldata branches, Authorisation[] calldata authorisations)
         external
         returns (bytes32 xid);
+    /// @notice Notes that the hub refused a request of this vault. Gateway only.
+    /// @param operation The global id of the request.
+    function refused(bytes32 operation) external;
     /// @notice Frees what a refused Begin has locked. By anybody.
     function free(bytes32 xid) external;
     /// @notice Consents to a two-phase commit by one's own transaction.
@@ -51,7 +54,7 @@ interface IVault is ILaneReceiver {
     function claim(bytes32 dataId) external;
     /// @notice Carries out a decided call. By anybody, until it has succeeded.
     function retry(bytes32 xid, uint256 index) external;
-    /// @notice Frees a lock without decision, as the recovery council orders. Gateway only.
+    /// @notice Frees a lock without decision, as the recovery council orders. Control only.
     function release(bytes32 xid, uint32 trustEpoch) external;
 
     /// @return standing 0 unknown, 1 prepared, 2 refused, 3 committed, 4 aborted, 5 released.

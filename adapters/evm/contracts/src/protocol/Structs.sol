@@ -290,7 +290,8 @@ struct Release {
 struct Delivery {
     LaneLeaf leaf;
     uint64 first; // number of the first message
-    bytes[] messages; // ABI(Message) each; at most 1,000, may be none
+    bytes lengths; // of each message, in 3 bytes; at most 1,000 of them, may be none
+    bytes messages; // ABI(Message) of each, one after the other
     RangeProof range;
 }
 
@@ -324,15 +325,21 @@ struct GatewayConfig {
     bytes32 genesis; // hash of block 0 of this chain
     uint32 incarnation;
     Anchor anchor; // of the hub
+    uint64 trustingPeriodMs;
+    uint64 weightMax;
+    uint64 backlogMax;
+    address control;
+    address registry;
+    address vault;
+}
+
+/// @notice What the control contract is born with.
+struct ControlConfig {
+    address gateway;
     address[] council; // ascending
     uint32 councilThreshold; // 2 * councilThreshold > council
-    uint64 trustingPeriodMs;
     uint64 councilDelayMs;
     uint64 releasePeriodMs;
     uint64 identityViewMs;
-    uint64 weightMax;
-    uint64 backlogMax;
     bytes32 policyHash;
-    address registry;
-    address vault;
 }
