@@ -39,6 +39,13 @@ pub fn peak_slot(lane: LaneNumber, height: u8) -> Hash {
     after(lane_slot(lane), height.saturating_add(2))
 }
 
+/// The slot of what the gateway itself keeps of a lane, `L(n) + 64`; its highest 64 bits are how
+/// many messages it knows to be taken. Proves nothing.
+#[must_use]
+pub fn taken_slot(lane: LaneNumber) -> Hash {
+    after(lane_slot(lane), 64)
+}
+
 /// The slot of the newest header of the hub that the gateway has accepted, `C`.
 #[must_use]
 pub fn client_slot() -> Hash {

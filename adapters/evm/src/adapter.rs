@@ -1,0 +1,215 @@
+//! One gateway on one EVM chain, as a relayer's account sees it.
+//!
+//! It decides nothing: what it says is proved to the other side's verifier, attested, or asked
+//! again. What it keeps (events, validator sets) is a cache that a restart fills from the chain.
+
+mod read;
+mod sink;
+mod source;
+
+use crate::{
+    config::{Config, Finality as Final, Proof},
+    contract::{IGateway, ValidatorSet},
+    endpoints::{Endpoints, SeenBlock},
+    lanes::SentLanes,
+    prove::{CliqueProver, NoProver, Prover},
+    submit::{Submitter, receipt},
+};
+use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use async_trait::async_trait;
+use read::View;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+};
+use tokio::sync::Mutex;
+use tombolo_adapter::{
+    Ability, AdapterError, Consensus, Declare, Descriptor, Finality, Limits, Privacy, Query,
+    TransactionStatus,
+};
+use tombolo_types::{
+    Class, Hash, Height, Refusal,
+    id::{LinkId, TxId},
+    lane::MESSAGE_BYTES_MAX,
+};
+
+/// The most messages in one delivery: what half of a transaction of 128 KiB holds.
+const DELIVERY_MESSAGES_MAX: u64 = 150;
+/// The most bytes of messages in one delivery; nodes refuse transactions above 128 KiB.
+const DELIVERY_BYTES_MAX: u64 = 96 * 1024;
+
+/// An adapter of one gateway.
+pub struct EvmAdapter {
+    config: Config,
+    endpoints: Endpoints,
+    descriptor: Descriptor,
+    link: LinkId,
+    mode: u8,
+    trusting_period_ms: u64,
+    prover: Box<dyn Prover>,
+    submitter: Submitter,
+    sent: Mutex<SentLanes>,
+    /// The hub's validator sets that the gateway has named, by root.
+    sets: Mutex<BTreeMap<B256, ValidatorSet>>,
+}
+
+impl EvmAdapter {
+    /// Connects, and checks that the nodes serve the chain and the contract is there.
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] with `E_PROOF` for another chain; [`AdapterError::NotFound`]
+    /// where there is no gateway at the address; [`AdapterError::NoAnswer`].
+    pub async fn connect(config: Config, signer: PrivateKeySigner) -> Result<Self, AdapterError> {
+        let chain = config.chain();
+        let endpoints = Endpoints::connect(chain, &config.rpc, config.finality).await?;
+        endpoints.check_chain(config.evm_chain_id, config.genesis).await?;
+        let gateway = config.gateway;
+        let missing = |error| match error {
+            AdapterError::Refused { .. } | AdapterError::Contradiction { .. } => {
+                AdapterError::NotFound { chain, what: format!("gateway at {gateway}") }
+            }
+            other => other,
+        };
+        let at = endpoints.newest().await?.hash;
+        let view = View { endpoints: &endpoints, gateway, block: at };
+        let link = view.get(IGateway::linkCall {}).await.map_err(missing)?;
+        let own = view.get(IGateway::chainCall {}).await.map_err(missing)?;
+        if own.0 != chain.0 {
+            let message = format!("the gateway at {gateway} was made for chain {own}, not {chain}");
+            let refusal = Refusal::new(Class::Proof, message);
+            return Err(AdapterError::Refused { chain, refusal });
+        }
+        let mode = view.get(IGateway::modeCall {}).await.map_err(missing)?;
+        let trusting_period_ms =
+            view.get(IGateway::trustingPeriodMsCall {}).await.map_err(missing)?;
+        let link = Hash(link.0).into();
+        let prover: Box<dyn Prover> = match (&config.proof, config.finality) {
+            (Proof::None, _) => Box::new(NoProver),
+            (Proof::Clique, Final::Depth(depth)) => Box::new(CliqueProver { depth }),
+            (Proof::Clique, Final::Tag) => {
+                let message = "a Clique chain marks nothing as final; give a depth of more than half of its signers";
+                let refusal = Refusal::new(Class::Format, message.to_owned());
+                return Err(AdapterError::Refused { chain, refusal });
+            }
+            (Proof::Beacon { .. }, _) => {
+                return Err(AdapterError::Unsupported {
+                    chain,
+                    kind: "evm".into(),
+                    ability: Ability::ProvenHeads,
+                });
+            }
+        };
+        Ok(Self {
+            descriptor: descriptor(&config),
+            submitter: Submitter::new(signer, config.evm_chain_id, config.fees),
+            sent: Mutex::new(SentLanes::new(gateway, link, config.from_block)),
+            sets: Mutex::new(BTreeMap::new()),
+            endpoints,
+            link,
+            mode,
+            trusting_period_ms,
+            prover,
+            config,
+        })
+    }
+
+    /// The link that the gateway serves.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// The deployment mode of the gateway, 1 to 3.
+    #[must_use]
+    pub fn mode(&self) -> u8 {
+        self.mode
+    }
+
+    /// The account that pays.
+    #[must_use]
+    pub fn account(&self) -> alloy::primitives::Address {
+        self.submitter.address()
+    }
+
+    /// The gateway at a block.
+    fn view(&self, block: &SeenBlock) -> View<'_> {
+        View { endpoints: &self.endpoints, gateway: self.config.gateway, block: block.hash }
+    }
+
+    fn ensure_link(&self, link: LinkId) -> Result<(), AdapterError> {
+        if link == self.link {
+            return Ok(());
+        }
+        let chain = self.descriptor.chain_id;
+        Err(AdapterError::NotFound { chain, what: format!("link {link}") })
+    }
+
+    fn refused(&self, refusal: Refusal) -> AdapterError {
+        AdapterError::Refused { chain: self.descriptor.chain_id, refusal }
+    }
+}
+
+fn descriptor(config: &Config) -> Descriptor {
+    let finality = match config.finality {
+        Final::Tag => Finality::Checkpoint,
+        Final::Depth(depth) => NonZeroU64::new(depth).map_or(Finality::Instant, Finality::Depth),
+    };
+    let consensus = match config.proof {
+        Proof::Clique => Consensus::CrashTolerant,
+        Proof::None | Proof::Beacon { .. } => Consensus::ProofOfStake,
+    };
+    let mut abilities = BTreeSet::from([
+        Ability::Contracts,
+        Ability::Hashlock,
+        Ability::ProvableLock,
+        Ability::Misbehaviour,
+        Ability::Query,
+    ]);
+    if config.proof != Proof::None {
+        abilities.extend([Ability::ProvenHeads, Ability::ClientUpdates]);
+    }
+    Descriptor {
+        kind: "evm".into(),
+        chain_id: config.chain(),
+        finality,
+        consensus,
+        currency: Some("ETH".into()),
+        privacy: Privacy::Public,
+        limits: Limits {
+            message_bytes_max: MESSAGE_BYTES_MAX as u64,
+            batch_messages_max: DELIVERY_MESSAGES_MAX,
+            batch_bytes_max: DELIVERY_BYTES_MAX,
+        },
+        abilities,
+    }
+}
+
+impl Declare for EvmAdapter {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+#[async_trait]
+impl Query for EvmAdapter {
+    async fn transaction(&self, id: TxId) -> Result<TransactionStatus, AdapterError> {
+        let hash = B256::from(id.0);
+        let Some((height, ok)) = receipt(&self.endpoints, hash).await? else {
+            return Ok(TransactionStatus::Unknown);
+        };
+        match self.endpoints.final_block(height).await {
+            Ok(_) => {}
+            Err(AdapterError::NotFinal { .. }) => return Ok(TransactionStatus::Unknown),
+            Err(error) => return Err(error),
+        }
+        let height = Height(height);
+        Ok(match ok {
+            true => TransactionStatus::Applied { height },
+            false => {
+                let message = "the transaction reverted in its block";
+                let refusal = Refusal::new(Class::State, message.to_owned());
+                TransactionStatus::Refused { height, refusal }
+            }
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! What the gateway takes.
+
+use super::EvmAdapter;
+use crate::{
+    contract::{AttestedProof, HubProof, IAttestedGateway, IGateway, IHubGateway, ValidatorSet},
+    convert,
+    submit::ContractCall,
+};
+use alloy::{
+    primitives::U256,
+    providers::Provider,
+    rpc::types::Filter,
+    sol_types::{SolCall, SolEvent},
+};
+use async_trait::async_trait;
+use tombolo_adapter::{AdapterError, ClientView, Sink, SubmitOutcome};
+use tombolo_types::{
+    Class, Hash, Height, Refusal, UnixMillis, attested,
+    id::LinkId,
+    lane::{Delivery, Message},
+    transaction::{ClientUpdate, HeadProof, Misbehaviour},
+    verifier::ClientStatus,
+};
+
+/// Gas of one unit of weight. docs/protocol.md section 21.
+const GAS_PER_WEIGHT: u64 = 100_000;
+/// Gas of a delivery besides its messages: proof, certificate, bookkeeping.
+const GAS_OF_DELIVERY: u64 = 1_500_000;
+/// Gas of a message besides its weight: calldata and hashing.
+const GAS_OF_MESSAGE: u64 = 25_000;
+/// The part of a block's gas that one delivery may ask for.
+const PART_OF_BLOCK: u64 = 2;
+
+impl EvmAdapter {
+    async fn call(&self, data: Vec<u8>, gas: Option<u64>) -> Result<SubmitOutcome, AdapterError> {
+        let call =
+            ContractCall { to: self.config.gateway, data: data.into(), value: U256::ZERO, gas };
+        self.submitter.submit(&self.endpoints, &call).await
+    }
+
+    /// The set behind a root, as the gateway has named it.
+    async fn set(&self, root: Hash) -> Result<ValidatorSet, AdapterError> {
+        let root = convert::word(root);
+        let mut sets = self.sets.lock().await;
+        if let Some(found) = sets.get(&root) {
+            return Ok(found.clone());
+        }
+        let filter = Filter::new()
+            .address(self.config.gateway)
+            .event_signature(IHubGateway::ValidatorsChanged::SIGNATURE_HASH)
+            .topic1(root)
+            .from_block(self.config.from_block);
+        let found = self.endpoints.any().get_logs(&filter).await;
+        let found =
+            found.map_err(|error| self.endpoints.no_answer("reading validator sets", error))?;
+        let event = found.first().ok_or_else(|| AdapterError::NotFound {
+            chain: self.endpoints.chain(),
+            what: format!("set of the hub's validators with root {root}"),
+        })?;
+        let event = IHubGateway::ValidatorsChanged::decode_log_data(&event.inner.data);
+        let event = event.map_err(|error| AdapterError::Contradiction {
+            chain: self.endpoints.chain(),
+            why: format!("an event of the gateway is malformed: {error}"),
+        })?;
+        sets.insert(root, event.validators.clone());
+        Ok(event.validators)
+    }
+
+    /// How much gas a delivery may use. Asking a node would find the least with which it succeeds,
+    /// and a delivery succeeds too where it takes only part of its messages.
+    async fn gas(&self, delivery: &Delivery) -> Result<u64, AdapterError> {
+        let weights = delivery.messages.iter().map(|message| {
+            let weight = Message::decode(message).map_or(0, |message| message.weight.0);
+            weight.saturating_mul(GAS_PER_WEIGHT).saturating_add(GAS_OF_MESSAGE)
+        });
+        let wanted = weights.fold(GAS_OF_DELIVERY, |sum, weight| sum.saturating_add(weight));
+        let block = self.endpoints.tip().await?.gas_limit / PART_OF_BLOCK;
+        Ok(wanted.min(block))
+    }
+
+    async fn deliver_proved(&self, delivery: &Delivery) -> Result<Vec<u8>, AdapterError> {
+        let HeadProof { header, certificate, index, count, path } =
+            HeadProof::decode(&delivery.head_proof).map_err(|error| self.refused(error.into()))?;
+        let set = match self.set(header.validators_root).await {
+            Ok(set) => convert::set_back(&set),
+            Err(AdapterError::NotFound { what, .. }) => {
+                let refusal = Refusal::new(Class::Proof, format!("the gateway holds no {what}"));
+                return Err(self.refused(refusal));
+            }
+            Err(error) => return Err(error),
+        };
+        let proof = HubProof {
+            certified: convert::certified(&header, &certificate, &set),
+            index,
+            count,
+            path: path.iter().map(|node| convert::word(*node)).collect(),
+        };
+        let delivery = convert::delivery(delivery).map_err(|refusal| self.refused(refusal))?;
+        Ok(IHubGateway::deliverCall { delivery, proof }.abi_encode())
+    }
+
+    fn deliver_attested(&self, delivery: &Delivery) -> Result<Vec<u8>, AdapterError> {
+        let proof = attested::AttestedProof::decode(&delivery.head_proof)
+            .map_err(|error| self.refused(error.into()))?;
+        let proof = attested_proof(&proof);
+        let delivery = convert::delivery(delivery).map_err(|refusal| self.refused(refusal))?;
+        Ok(IAttestedGateway::deliverCall { delivery, proof }.abi_encode())
+    }
+}
+
+fn attested_proof(it: &attested::AttestedProof) -> AttestedProof {
+    AttestedProof {
+        height: it.height.0,
+        blockId: convert::word(it.block_id),
+        time: it.time.0,
+        keyEpoch: it.key_epoch,
+        signatures: it.signatures.clone().into(),
+    }
+}
+
+#[async_trait]
+impl Sink for EvmAdapter {
+    async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
+        self.ensure_link(delivery.leaf.link)?;
+        let data = match self.mode {
+            1 => self.deliver_proved(&delivery).await?,
+            _ => self.deliver_attested(&delivery)?,
+        };
+        let gas = self.gas(&delivery).await?;
+        self.call(data, Some(gas)).await
+    }
+
+    async fn update_client(
+        &self,
+        link: LinkId,
+        update: Vec<u8>,
+    ) -> Result<SubmitOutcome, AdapterError> {
+        self.ensure_link(link)?;
+        let ClientUpdate { header, certificate, next_validators } =
+            ClientUpdate::decode(&update).map_err(|error| self.refused(error.into()))?;
+        let set = convert::set_back(&self.set(header.validators_root).await?);
+        let certified = convert::certified(&header, &certificate, &set);
+        let next = convert::set(&next_validators);
+        self.call(IHubGateway::updateClientCall { certified, next }.abi_encode(), None).await
+    }
+
+    async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
+        self.ensure_link(link)?;
+        let block = self.endpoints.newest().await?;
+        let view = self.view(&block);
+        let newest = view.get(IGateway::newestCall {}).await?;
+        let standing = view.get(IGateway::standingCall {}).await?;
+        let hub = view.get(IGateway::hubCall {}).await?;
+        let (validators_root, set_since, key_epoch) = match self.mode {
+            1 => {
+                let root = view.get(IHubGateway::validatorsRootCall {}).await?;
+                let set = self.set(Hash(root.0)).await?;
+                (Hash(root.0), Height(set.firstHeight), 0)
+            }
+            _ => {
+                let keys = view.get(IAttestedGateway::nodeKeysCall {}).await?;
+                (Hash::ZERO, Height::ZERO, keys.keyEpoch)
+            }
+        };
+        Ok(ClientView {
+            chain: Hash(hub.0).into(),
+            height: Height(newest.height),
+            block_id: Hash(newest.blockId.0).into(),
+            newest_time: UnixMillis(newest.time),
+            set_since,
+            validators_root,
+            key_epoch,
+            status: match standing.client {
+                0 => ClientStatus::Active,
+                1 => ClientStatus::Expiring,
+                2 => ClientStatus::Expired,
+                _ => ClientStatus::Frozen,
+            },
+            trusting_period_ms: self.trusting_period_ms,
+        })
+    }
+
+    async fn report_misbehaviour(
+        &self,
+        link: LinkId,
+        evidence: Vec<u8>,
+    ) -> Result<SubmitOutcome, AdapterError> {
+        self.ensure_link(link)?;
+        let data = match self.mode {
+            1 => {
+                let it =
+                    Misbehaviour::decode(&evidence).map_err(|error| self.refused(error.into()))?;
+                let a = convert::certified(&it.header_a, &it.certificate_a, &it.validators_a);
+                let b = convert::certified(&it.header_b, &it.certificate_b, &it.validators_b);
+                IHubGateway::misbehaviourCall { a, b }.abi_encode()
+            }
+            _ => {
+                let it = attested::Deviation::decode(&evidence)
+                    .map_err(|error| self.refused(error.into()))?;
+                let (leaf, statement) = (convert::leaf(&it.leaf_b), attested_proof(&it.proof_b));
+                IAttestedGateway::deviationCall { leaf, statement }.abi_encode()
+            }
+        };
+        self.call(data, None).await
+    }
+}

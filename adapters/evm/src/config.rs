@@ -1,0 +1,82 @@
+//! What an adapter of an EVM chain is told.
+
+use crate::sender::FeePolicy;
+use alloy::primitives::{Address, B256};
+use tombolo_evm_core::follow;
+use tombolo_types::{Hash, id::ChainId};
+
+/// When a block counts as final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finality {
+    /// Once the chain marks it, or a later one, `finalized`.
+    Tag,
+    /// Once so many blocks stand on it; 0 is at once.
+    Depth(u64),
+}
+
+/// The RPC nodes of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rpc {
+    /// `http://`, `https://`, `ws://` or `wss://`; one at least.
+    pub urls: Vec<String>,
+    /// How many of them must say the same.
+    pub agree: usize,
+    /// How often each is asked in a second, at the most.
+    pub requests_per_second: u32,
+    /// How often a request is repeated that a node was too busy for.
+    pub retries: u32,
+    /// The wait before the first repetition, in milliseconds; it doubles.
+    pub retry_first_ms: u64,
+}
+
+impl Rpc {
+    /// More than half of these nodes must agree.
+    #[must_use]
+    pub fn of(urls: Vec<String>) -> Self {
+        let agree = urls.len() / 2 + 1;
+        Self { urls, agree, requests_per_second: 500, retries: 3, retry_first_ms: 200 }
+    }
+}
+
+/// How the chain's heads are proved to the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// By nothing: nodes attest them.
+    None,
+    /// By the seals of a Clique chain.
+    Clique,
+    /// By the sync committees of the beacon node at this address.
+    Beacon {
+        /// Its REST interface, such as `http://127.0.0.1:9596`.
+        url: String,
+    },
+}
+
+/// One gateway on one EVM chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The chain's EIP-155 id.
+    pub evm_chain_id: u64,
+    /// The hash of its block 0.
+    pub genesis: B256,
+    /// Its nodes.
+    pub rpc: Rpc,
+    /// When its blocks are final.
+    pub finality: Finality,
+    /// How its heads are proved.
+    pub proof: Proof,
+    /// The gateway contract.
+    pub gateway: Address,
+    /// The block in which it was created, or an earlier one.
+    pub from_block: u64,
+    /// What is paid for transactions.
+    pub fees: FeePolicy,
+}
+
+impl Config {
+    /// The chain's id.
+    #[must_use]
+    pub fn chain(&self) -> ChainId {
+        follow::chain_id(self.evm_chain_id, Hash(self.genesis.0))
+    }
+}

@@ -1,0 +1,144 @@
+//! What the gateway's contracts offer, as far as the adapter uses it. docs/protocol.md section 21.
+//!
+//! A test holds every selector here against the artifacts.
+
+// The macro writes the types; their fields are explained in the protocol.
+#![allow(missing_docs, clippy::too_many_arguments)]
+
+use alloy::sol;
+
+sol! {
+    #[derive(Debug, PartialEq, Eq)]
+    struct Header {
+        uint32 version;
+        bytes32 chainId;
+        uint64 height;
+        uint64 time;
+        bytes32 parent;
+        bytes32 transactionsRoot;
+        bytes32 lanesRoot;
+        bytes32 logRoot;
+        uint64 logSize;
+        bytes32 writesDigest;
+        bytes32 stateRoot;
+        bytes32 validatorsRoot;
+        bytes32 nextValidatorsRoot;
+        bytes32 extensionsRoot;
+        bytes32 reserved;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Validator { address validator; uint64 power; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct ValidatorSet { uint64 firstHeight; Validator[] validators; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Anchor {
+        bytes32 chainId;
+        uint64 height;
+        bytes32 blockId;
+        uint64 time;
+        ValidatorSet validators;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct LaneLeaf {
+        bytes32 link;
+        uint8 direction;
+        uint32 lane;
+        uint32 epoch;
+        uint64 size;
+        bytes32 root;
+        uint32 peerEpoch;
+        uint64 received;
+        bytes32 receivedRoot;
+        uint64 peerHeight;
+        bytes32 peerId;
+        uint32 trustEpoch;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct RangeProof { bytes32[] left; bytes32[] right; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Delivery {
+        LaneLeaf leaf;
+        uint64 first;
+        bytes lengths;
+        bytes messages;
+        RangeProof range;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct CertifiedHeader {
+        Header header;
+        uint32 round;
+        bytes signatures;
+        ValidatorSet validators;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct HubProof {
+        CertifiedHeader certified;
+        uint64 index;
+        uint64 count;
+        bytes32[] path;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct AttestedProof {
+        uint64 height;
+        bytes32 blockId;
+        uint64 time;
+        uint32 keyEpoch;
+        bytes signatures;
+    }
+
+    /// Why a call was refused.
+    #[derive(Debug, PartialEq, Eq)]
+    error Refuse(uint8 class, bytes32 sentence);
+
+    /// Every gateway, whatever its mode.
+    interface IGateway {
+        event Sent(
+            uint32 indexed lane, uint64 indexed number, uint32 epoch, uint64 previousBlock,
+            bytes message
+        );
+        event Taken(uint32 indexed lane, uint64 received, uint64 height);
+        event Frozen(bool client, bytes32 sentence);
+
+        function chain() external view returns (bytes32);
+        function hub() external view returns (bytes32);
+        function link() external view returns (bytes32);
+        function mode() external view returns (uint8);
+        function control() external view returns (address);
+        function registry() external view returns (address);
+        function vault() external view returns (address);
+        function trustingPeriodMs() external view returns (uint64);
+        function standing()
+            external view
+            returns (uint8 status, uint8 client, uint64 since, uint32 trustEpoch);
+        function newest() external view returns (uint64 height, uint64 time, bytes32 blockId);
+        function laneLeaf(uint32 lane) external view returns (LaneLeaf memory);
+        function identityViewTime() external view returns (uint64);
+    }
+
+    /// A gateway of mode 1.
+    interface IHubGateway {
+        event ValidatorsChanged(bytes32 indexed root, ValidatorSet validators);
+
+        function deliver(Delivery calldata delivery, HubProof calldata proof)
+            external returns (uint64 received);
+        function updateClient(CertifiedHeader calldata certified, ValidatorSet calldata next)
+            external;
+        function misbehaviour(CertifiedHeader calldata a, CertifiedHeader calldata b) external;
+        function validatorsRoot() external view returns (bytes32);
+    }
+
+    /// A gateway of mode 2 or 3.
+    interface IAttestedGateway {
+        function deliver(Delivery calldata delivery, AttestedProof calldata proof)
+            external returns (uint64 received);
+        function deviation(LaneLeaf calldata leaf, AttestedProof calldata statement) external;
+        function nodeKeys()
+            external view
+            returns (address[] memory keys, uint32 threshold, uint32 keyEpoch);
+    }
+
+    /// What passes over the control lane.
+    interface IControl {
+        function hello() external;
+    }
+}

@@ -1,0 +1,348 @@
+//! Several RPC nodes of one chain, and what is believed of what they say.
+//!
+//! A node may lie, lag or contradict another. What can be proved is proved to the other side's
+//! verifier; what cannot is believed when enough nodes say the same. Tags (`latest`, `finalized`) are
+//! first pinned to a height that enough nodes have reached, for honest nodes differ there (attack
+//! A24); then two hashes of one height are a contradiction, which stops the adapter and is kept
+//! (attack A26). Fewer answers than must agree are no answer: a node that is away never lowers the
+//! number (attack A23).
+
+use crate::config::{Finality, Rpc};
+use alloy::{
+    eips::{BlockId, BlockNumberOrTag},
+    network::Ethereum,
+    primitives::B256,
+    providers::{Provider, RootProvider},
+    rpc::{client::ClientBuilder, types::Block},
+    transports::{
+        TransportError,
+        layers::{RetryBackoffLayer, ThrottleLayer},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    future::Future,
+    num::NonZeroU32,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tombolo_adapter::AdapterError;
+use tombolo_types::{Hash, Height, UnixMillis, id::ChainId};
+
+/// One RPC node.
+struct Endpoint {
+    url: String,
+    provider: RootProvider<Ethereum>,
+}
+
+/// A block as enough nodes show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenBlock {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Its time, in milliseconds.
+    pub time: UnixMillis,
+    /// Its base fee, in wei for one gas; 0 where there is none.
+    pub base_fee: u128,
+    /// How much gas it may hold.
+    pub gas_limit: u64,
+}
+
+impl SeenBlock {
+    fn of(block: &Block) -> Self {
+        let header = &block.header;
+        Self {
+            number: header.number,
+            hash: header.hash,
+            time: UnixMillis(header.timestamp.saturating_mul(1_000)),
+            base_fee: u128::from(header.base_fee_per_gas.unwrap_or_default()),
+            gas_limit: header.gas_limit,
+        }
+    }
+
+    /// Its height as the rest of Tombolo counts.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        Height(self.number)
+    }
+
+    /// Its id as the rest of Tombolo writes it.
+    #[must_use]
+    pub fn id(&self) -> Hash {
+        Hash(self.hash.0)
+    }
+}
+
+/// All RPC nodes of one chain.
+pub struct Endpoints {
+    chain: ChainId,
+    all: Vec<Endpoint>,
+    agree: usize,
+    finality: Finality,
+    /// The highest final height that was ever shown: one that goes back is a lagging node's.
+    highest: AtomicU64,
+    /// What contradicted what; once set, nothing is believed before an operator has looked.
+    contradiction: Mutex<Option<String>>,
+}
+
+impl Endpoints {
+    /// Connects to every node; one that cannot be reached now may answer later.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`] for an address that cannot be one.
+    pub async fn connect(
+        chain: ChainId,
+        rpc: &Rpc,
+        finality: Finality,
+    ) -> Result<Self, AdapterError> {
+        let mut all = Vec::with_capacity(rpc.urls.len());
+        for url in &rpc.urls {
+            let per_second = NonZeroU32::new(rpc.requests_per_second).unwrap_or(NonZeroU32::MAX);
+            // From the outside in: how often is asked, how often again.
+            let client = ClientBuilder::default()
+                .layer(ThrottleLayer::new_with_burst(per_second.get(), per_second))
+                .layer(RetryBackoffLayer::new(rpc.retries, rpc.retry_first_ms, u64::MAX))
+                .connect(url)
+                .await
+                .map_err(|error| AdapterError::NoAnswer {
+                    chain,
+                    doing: "connecting to an RPC node",
+                    why: format!("{url}: {error}"),
+                })?;
+            all.push(Endpoint { url: url.clone(), provider: RootProvider::new(client) });
+        }
+        Ok(Self {
+            chain,
+            agree: rpc.agree,
+            all,
+            finality,
+            highest: AtomicU64::new(0),
+            contradiction: Mutex::new(None),
+        })
+    }
+
+    /// The chain.
+    #[must_use]
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// The first node: for what is proved anyway, and for sending.
+    #[must_use]
+    pub fn any(&self) -> &RootProvider<Ethereum> {
+        // Configuration refuses an empty list.
+        &self.all[0].provider
+    }
+
+    /// All nodes: what is sent goes to each.
+    pub fn each(&self) -> impl Iterator<Item = &RootProvider<Ethereum>> {
+        self.all.iter().map(|endpoint| &endpoint.provider)
+    }
+
+    /// The error of a node that gives no answer.
+    #[must_use]
+    pub fn no_answer(&self, doing: &'static str, why: impl std::fmt::Display) -> AdapterError {
+        AdapterError::NoAnswer { chain: self.chain, doing, why: why.to_string() }
+    }
+
+    fn ensure_sound(&self) -> Result<(), AdapterError> {
+        let found = self.contradiction.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match found {
+            None => Ok(()),
+            Some(why) => Err(AdapterError::Contradiction { chain: self.chain, why }),
+        }
+    }
+
+    /// Keeps the evidence, and believes nothing from now on.
+    fn contradict(&self, why: String) -> AdapterError {
+        tracing::error!(chain = %self.chain, evidence = why, "rpc nodes contradict each other");
+        let mut kept = self.contradiction.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = kept.get_or_insert(why).clone();
+        AdapterError::Contradiction { chain: self.chain, why }
+    }
+
+    /// Asks every node, one future each, and gives the answers by node.
+    async fn ask<'e, T, F>(
+        &'e self,
+        ask: impl Fn(&'e RootProvider<Ethereum>) -> F,
+    ) -> Vec<(&'e str, Result<T, TransportError>)>
+    where
+        F: Future<Output = Result<T, TransportError>>,
+    {
+        let asked = self.all.iter().map(|endpoint| {
+            let answer = ask(&endpoint.provider);
+            async move { (endpoint.url.as_str(), answer.await) }
+        });
+        futures_util::future::join_all(asked).await
+    }
+
+    /// What at least so many nodes say as must agree. An answer that is absent (`None`) is unknown,
+    /// not a word against (attack A25).
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`] where too few answer; [`AdapterError::Contradiction`] where two
+    /// answers differ, which stops everything.
+    pub async fn agreed<'e, T, F>(
+        &'e self,
+        doing: &'static str,
+        ask: impl Fn(&'e RootProvider<Ethereum>) -> F,
+    ) -> Result<T, AdapterError>
+    where
+        T: Clone + Debug + PartialEq,
+        F: Future<Output = Result<Option<T>, TransportError>>,
+    {
+        self.ensure_sound()?;
+        let mut said: Vec<(&str, T)> = Vec::new();
+        let mut silent = Vec::new();
+        for (url, answer) in self.ask(ask).await {
+            match answer {
+                Ok(Some(answer)) => said.push((url, answer)),
+                Ok(None) => silent.push(format!("{url}: unknown")),
+                Err(error) => silent.push(format!("{url}: {error}")),
+            }
+        }
+        if let [(first, one), rest @ ..] = said.as_slice()
+            && let Some((second, other)) = rest.iter().find(|(_, other)| other != one)
+        {
+            return Err(self.contradict(format!(
+                "while {doing}, {first} says {one:?} and {second} says {other:?}"
+            )));
+        }
+        match said.into_iter().next() {
+            Some((_, answer)) if self.all.len() - silent.len() >= self.agree => Ok(answer),
+            _ => Err(self.no_answer(
+                doing,
+                format!(
+                    "{} of {} nodes answer, {} must agree: {}",
+                    self.all.len() - silent.len(),
+                    self.all.len(),
+                    self.agree,
+                    silent.join("; ")
+                ),
+            )),
+        }
+    }
+
+    /// The highest height that as many nodes hold for final as must agree. Never falls.
+    async fn final_height(&self) -> Result<u64, AdapterError> {
+        self.ensure_sound()?;
+        let doing = "asking for the newest final block";
+        let (tag, depth) = match self.finality {
+            Finality::Tag => (BlockNumberOrTag::Finalized, 0),
+            Finality::Depth(depth) => (BlockNumberOrTag::Latest, depth),
+        };
+        let answers =
+            self.ask(|provider| async move { provider.get_block_by_number(tag).await }).await;
+        let mut heights = Vec::new();
+        let mut silent = Vec::new();
+        for (url, answer) in answers {
+            match answer {
+                Ok(Some(block)) => heights.push(block.header.number.saturating_sub(depth)),
+                Ok(None) => silent.push(format!("{url}: no final block yet")),
+                Err(error) => silent.push(format!("{url}: {error}")),
+            }
+        }
+        heights.sort_unstable_by(|one, other| other.cmp(one));
+        match self.agree.checked_sub(1).and_then(|last| heights.get(last)) {
+            Some(height) => {
+                let before = self.highest.fetch_max(*height, Ordering::Relaxed);
+                Ok(before.max(*height))
+            }
+            None => Err(self.no_answer(
+                doing,
+                format!(
+                    "{} of {} nodes answer, {} must: {}",
+                    heights.len(),
+                    self.all.len(),
+                    self.agree,
+                    silent.join("; ")
+                ),
+            )),
+        }
+    }
+
+    /// The newest final block.
+    ///
+    /// # Errors
+    /// As [`Self::agreed`].
+    pub async fn newest(&self) -> Result<SeenBlock, AdapterError> {
+        let height = self.final_height().await?;
+        self.block(height).await
+    }
+
+    /// A final block by its number.
+    ///
+    /// # Errors
+    /// [`AdapterError::NotFinal`] for one above the newest; else as [`Self::agreed`].
+    pub async fn final_block(&self, number: u64) -> Result<SeenBlock, AdapterError> {
+        let newest = self.final_height().await?;
+        if number > newest {
+            return Err(AdapterError::NotFinal {
+                chain: self.chain,
+                what: format!("block {number}"),
+                newest: Height(newest),
+            });
+        }
+        self.block(number).await
+    }
+
+    async fn block(&self, number: u64) -> Result<SeenBlock, AdapterError> {
+        self.agreed("asking for a block", |provider| async move {
+            let id = BlockId::number(number);
+            Ok(provider.get_block(id).await?.map(|block| SeenBlock::of(&block)))
+        })
+        .await
+    }
+
+    /// The newest block of the first node, final or not: for fees and nonces alone.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn tip(&self) -> Result<SeenBlock, AdapterError> {
+        let doing = "asking for the newest block";
+        let block = self.any().get_block_by_number(BlockNumberOrTag::Latest).await;
+        match block.map_err(|error| self.no_answer(doing, error))? {
+            Some(block) => Ok(SeenBlock::of(&block)),
+            None => Err(self.no_answer(doing, "there is none")),
+        }
+    }
+
+    /// Refuses nodes of another chain. Req: D35-I.2-1
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] with `E_PROOF` where one of them is.
+    pub async fn check_chain(&self, evm_chain_id: u64, genesis: B256) -> Result<(), AdapterError> {
+        let answers = self
+            .ask(|provider| async move {
+                let id = provider.get_chain_id().await?;
+                let block = provider.get_block(BlockId::number(0)).await?;
+                Ok((id, block.map(|block| block.header.hash)))
+            })
+            .await;
+        let mut ids: BTreeMap<&str, (u64, Option<B256>)> = BTreeMap::new();
+        for (url, answer) in answers {
+            ids.insert(
+                url,
+                answer.map_err(|error| {
+                    self.no_answer("asking for the chain's id", format!("{url}: {error}"))
+                })?,
+            );
+        }
+        for (url, (id, found)) in ids {
+            if (id, found) != (evm_chain_id, Some(genesis)) {
+                let message = format!(
+                    "{url} serves chain {id} with genesis {found:?}, not chain {evm_chain_id} with \
+                     {genesis}"
+                );
+                let refusal = tombolo_types::Refusal::new(tombolo_types::Class::Proof, message);
+                return Err(AdapterError::Refused { chain: self.chain, refusal });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! The adapter of EVM chains: a gateway contract as one more ledger with lanes.
+//!
+//! What is decided is decided elsewhere: by the contract, by the hub's verifiers
+//! (`tombolo-evm-core`), and, for the way a transaction gets into a block, by the pure [`sender`].
+//! Here is what asks nodes and sends.
+//!
+//! Deliberately absent: keys at rest (the caller's), retries of a whole step (the relayer's), and
+//! any belief in a single RPC node.
+
+mod adapter;
+pub mod config;
+pub mod contract;
+mod convert;
+pub mod endpoints;
+mod lanes;
+mod prove;
+mod refusal;
+pub mod sender;
+mod submit;
+
+pub use adapter::EvmAdapter;
+pub use config::{Config, Finality, Proof, Rpc};

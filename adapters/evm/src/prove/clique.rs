@@ -1,0 +1,127 @@
+//! Clique: headers, one after the other.
+
+use super::Prover;
+use crate::endpoints::{Endpoints, SeenBlock};
+use alloy::{
+    consensus::Header,
+    eips::BlockId,
+    primitives::{B256, keccak256},
+    providers::Provider,
+};
+use async_trait::async_trait;
+use tombolo_adapter::{AdapterError, ClientView};
+use tombolo_evm_core::{
+    clique::{CliqueAdvance, validators_root},
+    proof::EvmUpdate,
+};
+use tombolo_types::{Address, Hash, Height};
+
+/// Headers in one update: they fit a transaction with room to spare.
+const HEADERS_AT_ONCE: u64 = 256;
+
+/// A Clique chain, final by depth: more than half of the signers on top.
+pub(crate) struct CliqueProver {
+    /// How many blocks make one final.
+    pub(crate) depth: u64,
+}
+
+impl CliqueProver {
+    /// The headers `from ..= to`, RLP.
+    async fn headers(
+        &self,
+        endpoints: &Endpoints,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Vec<u8>>, AdapterError> {
+        let asked = (from..=to).map(|number| header(endpoints, number));
+        futures_util::future::try_join_all(asked).await
+    }
+
+    /// Who may sign after a block, ascending.
+    async fn signers(
+        &self,
+        endpoints: &Endpoints,
+        number: u64,
+    ) -> Result<Vec<Address>, AdapterError> {
+        let at = format!("{number:#x}");
+        let signers = endpoints
+            .agreed("asking for the signers", |provider| {
+                let params = [at.clone()];
+                async move {
+                    let found: Vec<alloy::primitives::Address> =
+                        provider.raw_request("clique_getSigners".into(), params).await?;
+                    Ok(Some(found))
+                }
+            })
+            .await?;
+        let mut signers: Vec<Address> =
+            signers.into_iter().map(|signer| Address(signer.0.0)).collect();
+        signers.sort_unstable();
+        Ok(signers)
+    }
+}
+
+/// A header as the chain hashes it.
+async fn header(endpoints: &Endpoints, number: u64) -> Result<Vec<u8>, AdapterError> {
+    let doing = "asking for a header";
+    let block = endpoints.any().get_block(BlockId::number(number)).await;
+    let block = block.map_err(|error| endpoints.no_answer(doing, error))?;
+    let block = block.ok_or_else(|| endpoints.no_answer(doing, format!("no block {number}")))?;
+    let (encoded, hash): (Vec<u8>, B256) = {
+        let header: &Header = &block.header.inner;
+        let encoded = alloy::rlp::encode(header);
+        let hash = keccak256(&encoded);
+        (encoded, hash)
+    };
+    if hash != block.header.hash {
+        return Err(AdapterError::Contradiction {
+            chain: endpoints.chain(),
+            why: format!(
+                "header {number} has hash {hash} by its fields and {} by the node",
+                block.header.hash
+            ),
+        });
+    }
+    Ok(encoded)
+}
+
+#[async_trait]
+impl Prover for CliqueProver {
+    async fn newest(&self, endpoints: &Endpoints) -> Result<(SeenBlock, Hash), AdapterError> {
+        let block = endpoints.newest().await?;
+        let signers = self.signers(endpoints, block.number).await?;
+        let root = validators_root(Height(block.number), &signers);
+        Ok((block, root))
+    }
+
+    async fn advance(
+        &self,
+        endpoints: &Endpoints,
+        follower: &ClientView,
+        block: &SeenBlock,
+    ) -> Result<Vec<u8>, AdapterError> {
+        if follower.height.0 >= block.number {
+            return Ok(Vec::new());
+        }
+        // What makes the block final stands on top of it.
+        let to = block.number.saturating_add(self.depth);
+        let headers = self.headers(endpoints, follower.height.0.saturating_add(1), to).await?;
+        Ok(CliqueAdvance { headers }.encode())
+    }
+
+    async fn update(
+        &self,
+        endpoints: &Endpoints,
+        client: &ClientView,
+    ) -> Result<Option<Vec<u8>>, AdapterError> {
+        let newest = endpoints.newest().await?.number;
+        let height = newest.min(client.height.0.saturating_add(HEADERS_AT_ONCE));
+        if height <= client.height.0 {
+            return Ok(None);
+        }
+        let to = height.saturating_add(self.depth);
+        let headers = self.headers(endpoints, client.height.0.saturating_add(1), to).await?;
+        let advance = CliqueAdvance { headers }.encode();
+        Ok(Some(EvmUpdate { height: Height(height), advance }.encode()))
+    }
+}

@@ -1,0 +1,57 @@
+//! What a contract says when it refuses.
+
+use crate::contract::Refuse;
+use alloy::{primitives::Bytes, sol_types::SolError, transports::TransportError};
+use tombolo_types::{Class, Refusal};
+
+/// The refusal in what a call reverted with.
+///
+/// A contract that runs out of gas, or reverts with nothing, has reached a limit.
+#[must_use]
+pub(crate) fn of_revert(data: &[u8]) -> Refusal {
+    match Refuse::abi_decode(data) {
+        Ok(Refuse { class, sentence }) => {
+            let text: Vec<u8> = sentence.iter().copied().take_while(|byte| *byte != 0).collect();
+            let message = String::from_utf8_lossy(&text).into_owned();
+            Refusal::new(Class::from_number(class).unwrap_or(Class::Format), message)
+        }
+        Err(_) => {
+            let message = format!("the call reverted with {}", Bytes::copy_from_slice(data));
+            Refusal::new(Class::Limit, message)
+        }
+    }
+}
+
+/// The refusal in an error of a node, where a call reverted; `None` where the node failed.
+#[must_use]
+pub(crate) fn of_error(error: &TransportError) -> Option<Refusal> {
+    let payload = error.as_error_resp()?;
+    if let Some(data) = payload.as_revert_data() {
+        return Some(of_revert(&data));
+    }
+    let message = payload.message.to_lowercase();
+    let reverted = message.contains("revert") || message.contains("out of gas");
+    if reverted {
+        return Some(Refusal::new(Class::Limit, payload.message.to_string()));
+    }
+    let funds = message.contains("insufficient funds");
+    funds.then(|| Refusal::new(Class::Funds, payload.message.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy::primitives::B256;
+
+    #[test]
+    fn a_refusal_is_read_and_anything_else_is_a_limit() {
+        let mut sentence = [0; 32];
+        sentence[..16].copy_from_slice(b"the lane is full");
+        let data = Refuse { class: Class::State as u8, sentence: B256::from(sentence) };
+        let refusal = of_revert(&data.abi_encode());
+        assert_eq!((refusal.class, refusal.message.as_str()), (Class::State, "the lane is full"));
+        for data in [&[][..], &[1, 2, 3, 4]] {
+            assert_eq!(of_revert(data).class, Class::Limit);
+        }
+    }
+}

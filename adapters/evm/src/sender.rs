@@ -1,0 +1,235 @@
+//! How a transaction gets into a block: which nonce, which fee, when again.
+//!
+//! Pure: from what the chain says of the account and of the attempts so far to the next step. The
+//! loop that asks and sends is in [`crate::submit`]. Nothing is kept on disk: after a crash the
+//! chain says which nonce is next, and what was on its way either counts or does not; every call
+//! of a gateway may be repeated.
+
+use alloy::primitives::TxHash;
+
+/// A fee as EIP-1559 has it, in wei for one gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fee {
+    /// The most that is paid, base fee included.
+    pub max: u128,
+    /// What the block's maker gets at the most.
+    pub tip: u128,
+}
+
+/// How much is paid, and how patiently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeePolicy {
+    /// The tip to begin with, in wei for one gas.
+    pub tip: u128,
+    /// The most that is ever paid, in wei for one gas.
+    pub max: u128,
+    /// Blocks without inclusion after which more is offered.
+    pub bump_after_blocks: u64,
+    /// Blocks without inclusion after which the transaction is given up.
+    pub give_up_after_blocks: u64,
+}
+
+impl Default for FeePolicy {
+    /// A tip of 1 gwei, at the most 500 gwei; more after 3 blocks, an end after 60.
+    fn default() -> Self {
+        Self {
+            tip: 1_000_000_000,
+            max: 500_000_000_000,
+            bump_after_blocks: 3,
+            give_up_after_blocks: 60,
+        }
+    }
+}
+
+impl FeePolicy {
+    /// The fee of a first attempt: room for the base fee to double.
+    #[must_use]
+    pub fn first(&self, base_fee: u128) -> Fee {
+        let tip = self.tip.min(self.max);
+        Fee { tip, max: base_fee.saturating_mul(2).saturating_add(tip).min(self.max) }
+    }
+
+    /// The fee that replaces `before`: an eighth more of both, as nodes demand at the least, and
+    /// what the base fee asks for by now. `None` where the most is reached.
+    #[must_use]
+    pub fn raised(&self, before: Fee, base_fee: u128) -> Option<Fee> {
+        let raise = |value: u128| value.saturating_add(value / 8).saturating_add(1);
+        let wanted = self.first(base_fee);
+        let least = Fee { max: raise(before.max), tip: raise(before.tip) };
+        let fee = Fee {
+            max: least.max.max(wanted.max.min(self.max)),
+            tip: least.tip.max(wanted.tip.min(self.max)),
+        };
+        (fee.max <= self.max && fee.tip <= fee.max).then_some(fee)
+    }
+}
+
+/// One attempt that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its hash.
+    pub hash: TxHash,
+    /// What it offers.
+    pub fee: Fee,
+    /// The newest block when it was sent.
+    pub at_block: u64,
+}
+
+/// All attempts with one nonce; at most one of them can count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The nonce.
+    pub nonce: u64,
+    /// In the order in which they were sent; one at least.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What the chain says, at its newest block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The newest block.
+    pub block: u64,
+    /// Its base fee, in wei for one gas; 0 where there is none.
+    pub base_fee: u128,
+    /// How many transactions of the account are in blocks.
+    pub nonce: u64,
+    /// Which attempt is in a block, and at which height.
+    pub included: Option<(TxHash, u64)>,
+    /// Whether the node still knows the newest attempt.
+    pub known: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing before the next block.
+    Wait,
+    /// Send the newest attempt again: the node has dropped it.
+    SendAgain,
+    /// Offer more with the same nonce.
+    Replace(Fee),
+    /// An attempt is in a block, which may not be final yet.
+    Included {
+        /// Which.
+        hash: TxHash,
+        /// The height of its block.
+        height: u64,
+    },
+    /// Another transaction of the same account took the nonce: none of the attempts will count.
+    Overtaken,
+    /// Not included for too long, at the highest fee that is allowed.
+    GiveUp,
+}
+
+impl Sending {
+    /// The newest attempt.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The next step.
+    #[must_use]
+    pub fn next(&self, sight: &Sight, policy: &FeePolicy) -> Next {
+        if let Some((hash, height)) = sight.included {
+            return Next::Included { hash, height };
+        }
+        if sight.nonce > self.nonce {
+            return Next::Overtaken;
+        }
+        let (Some(first), Some(newest)) = (self.attempts.first(), self.newest()) else {
+            return Next::GiveUp;
+        };
+        let waited = sight.block.saturating_sub(newest.at_block);
+        if waited >= policy.bump_after_blocks
+            && let Some(fee) = policy.raised(newest.fee, sight.base_fee)
+        {
+            return Next::Replace(fee);
+        }
+        if sight.block.saturating_sub(first.at_block) >= policy.give_up_after_blocks {
+            return Next::GiveUp;
+        }
+        if sight.known { Next::Wait } else { Next::SendAgain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const POLICY: FeePolicy =
+        FeePolicy { tip: 10, max: 1_000, bump_after_blocks: 3, give_up_after_blocks: 20 };
+
+    fn hash(number: u8) -> TxHash {
+        TxHash::repeat_byte(number)
+    }
+
+    fn sending() -> Sending {
+        let fee = POLICY.first(100);
+        Sending { nonce: 7, attempts: vec![Attempt { hash: hash(1), fee, at_block: 50 }] }
+    }
+
+    fn sight(block: u64) -> Sight {
+        Sight { block, base_fee: 100, nonce: 7, included: None, known: true }
+    }
+
+    /// Req: D35-I.2-1
+    #[test]
+    fn what_the_chain_says_decides_the_next_step() {
+        let first = POLICY.first(100);
+        let raised = POLICY.raised(first, 100).unwrap();
+        let included = Sight { included: Some((hash(1), 51)), nonce: 8, ..sight(52) };
+        let rows = [
+            ("just sent", sight(50), Next::Wait),
+            ("two blocks later", sight(52), Next::Wait),
+            ("three blocks later more is offered", sight(53), Next::Replace(raised)),
+            ("in a block", included, Next::Included { hash: hash(1), height: 51 }),
+            ("dropped", Sight { known: false, ..sight(51) }, Next::SendAgain),
+            ("the nonce went to another", Sight { nonce: 8, ..sight(51) }, Next::Overtaken),
+        ];
+        for (sentence, sight, expected) in rows {
+            assert_eq!(sending().next(&sight, &POLICY), expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn at_the_highest_fee_it_waits_and_then_gives_up() {
+        let fee = Fee { max: 1_000, tip: 950 };
+        let sending =
+            Sending { attempts: vec![Attempt { hash: hash(1), fee, at_block: 50 }], ..sending() };
+        assert_eq!(sending.next(&sight(60), &POLICY), Next::Wait);
+        assert_eq!(sending.next(&sight(70), &POLICY), Next::GiveUp);
+    }
+
+    /// An earlier attempt may be the one that counts. Attack: A37
+    #[test]
+    fn a37_any_attempt_may_be_the_one_that_counts() {
+        let mut sending = sending();
+        let fee = POLICY.raised(POLICY.first(100), 100).unwrap();
+        sending.attempts.push(Attempt { hash: hash(2), fee, at_block: 53 });
+        let sight = Sight { included: Some((hash(1), 54)), nonce: 8, ..sight(54) };
+        let expected = Next::Included { hash: hash(1), height: 54 };
+        assert_eq!(sending.next(&sight, &POLICY), expected);
+    }
+
+    proptest! {
+        /// A fee spike is followed, up to the most that is allowed. Attack: A37
+        #[test]
+        fn a37_a_replacement_is_an_eighth_more_and_never_above_the_most(
+            base in 0u128..2_000,
+            later in 0u128..2_000,
+        ) {
+            let mut fee = POLICY.first(base);
+            prop_assert!(fee.max <= POLICY.max && fee.tip <= fee.max);
+            let mut replaced = 0;
+            while let Some(next) = POLICY.raised(fee, later) {
+                prop_assert!(next.max * 8 > fee.max * 9 && next.tip * 8 > fee.tip * 9);
+                prop_assert!(next.max <= POLICY.max && next.tip <= next.max);
+                fee = next;
+                replaced += 1;
+                prop_assert!(replaced < 100);
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Sending a transaction and waiting until it is final.
+//!
+//! The loop asks and sends; what to do next is decided in [`crate::sender`].
+
+use crate::{
+    endpoints::Endpoints,
+    refusal,
+    sender::{Attempt, Fee, FeePolicy, Next, Sending, Sight},
+};
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+    eips::eip2718::Encodable2718,
+    network::TransactionBuilder,
+    primitives::{Address, Bytes, TxHash, TxKind, U256},
+    providers::Provider,
+    rpc::types::TransactionRequest,
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tombolo_adapter::{AdapterError, SubmitOutcome};
+use tombolo_types::{Hash, Height, Refusal};
+
+/// How often the chain is looked at while a transaction is on its way; blocks come at seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// An account that sends transactions, one at a time.
+pub(crate) struct Submitter {
+    signer: PrivateKeySigner,
+    evm_chain_id: u64,
+    fees: FeePolicy,
+    /// Held while a transaction is on its way, so that nonces go up one by one.
+    turn: Mutex<()>,
+}
+
+/// A call of a contract.
+pub(crate) struct ContractCall {
+    pub(crate) to: Address,
+    pub(crate) data: Bytes,
+    pub(crate) value: U256,
+    /// How much gas it may use; `None` to ask a node.
+    pub(crate) gas: Option<u64>,
+}
+
+impl Submitter {
+    pub(crate) fn new(signer: PrivateKeySigner, evm_chain_id: u64, fees: FeePolicy) -> Self {
+        Self { signer, evm_chain_id, fees, turn: Mutex::new(()) }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// Sends a call and waits until it is final.
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] where the contract refuses it, before or in a block;
+    /// [`AdapterError::NoAnswer`], then it may still become final.
+    pub(crate) async fn submit(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+    ) -> Result<SubmitOutcome, AdapterError> {
+        let _turn = self.turn.lock().await;
+        let refused = |refusal| AdapterError::Refused { chain: endpoints.chain(), refusal };
+        // What would be refused costs nothing as long as nobody sends it.
+        if let Some(refusal) = self.foresee(endpoints, call).await? {
+            return Err(refused(refusal));
+        }
+        let gas = self.gas(endpoints, call).await?;
+        loop {
+            let (hash, height) = self.until_included(endpoints, call, gas).await?;
+            // A block that is not final may go; then the transaction is on its way again.
+            let Some(ok) = self.until_final(endpoints, hash, height).await? else { continue };
+            if !ok {
+                let refusal = self.foresee(endpoints, call).await?.unwrap_or_else(|| {
+                    let message = format!("transaction {hash} reverted in its block");
+                    Refusal::new(tombolo_types::Class::State, message)
+                });
+                return Err(refused(refusal));
+            }
+            let transaction = Hash(hash.0).into();
+            return Ok(SubmitOutcome { transaction, height: Height(height) });
+        }
+    }
+
+    fn request(&self, call: &ContractCall) -> TransactionRequest {
+        TransactionRequest::default()
+            .with_from(self.address())
+            .with_to(call.to)
+            .with_value(call.value)
+            .with_input(call.data.clone())
+    }
+
+    /// The refusal that the call would meet now.
+    async fn foresee(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+    ) -> Result<Option<Refusal>, AdapterError> {
+        let mut request = self.request(call);
+        if let Some(gas) = call.gas {
+            request = request.with_gas_limit(gas);
+        }
+        match endpoints.any().call(request).await {
+            Ok(_) => Ok(None),
+            Err(error) => match refusal::of_error(&error) {
+                Some(refusal) => Ok(Some(refusal)),
+                None => Err(endpoints.no_answer("trying a call", error)),
+            },
+        }
+    }
+
+    async fn gas(&self, endpoints: &Endpoints, call: &ContractCall) -> Result<u64, AdapterError> {
+        if let Some(gas) = call.gas {
+            return Ok(gas);
+        }
+        let estimate = endpoints.any().estimate_gas(self.request(call)).await;
+        let estimate = estimate.map_err(|error| match refusal::of_error(&error) {
+            Some(refusal) => AdapterError::Refused { chain: endpoints.chain(), refusal },
+            None => endpoints.no_answer("estimating gas", error),
+        })?;
+        // The state may have moved by the time it counts.
+        Ok(estimate.saturating_add(estimate / 4))
+    }
+
+    async fn until_included(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+        gas: u64,
+    ) -> Result<(TxHash, u64), AdapterError> {
+        let tip = endpoints.tip().await?;
+        let nonce = self.nonce(endpoints).await?;
+        let mut sending = Sending { nonce, attempts: Vec::new() };
+        let mut raw = self
+            .attempt(endpoints, call, gas, &mut sending, self.fees.first(tip.base_fee), tip.number)
+            .await?;
+        loop {
+            let sight = self.look(endpoints, &sending).await?;
+            match sending.next(&sight, &self.fees) {
+                Next::Included { hash, height } => return Ok((hash, height)),
+                Next::Wait => tokio::time::sleep(LOOK_EVERY).await,
+                Next::SendAgain => {
+                    self.broadcast(endpoints, &raw).await?;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Next::Replace(fee) => {
+                    tracing::info!(chain = %endpoints.chain(), nonce, fee.max, "offering more");
+                    raw =
+                        self.attempt(endpoints, call, gas, &mut sending, fee, sight.block).await?;
+                }
+                Next::Overtaken => {
+                    let why =
+                        format!("another transaction of {} took nonce {nonce}", self.address());
+                    return Err(endpoints.no_answer("sending a transaction", why));
+                }
+                Next::GiveUp => {
+                    let why = format!(
+                        "not included at the highest fee allowed, {} wei for one gas",
+                        self.fees.max
+                    );
+                    return Err(endpoints.no_answer("sending a transaction", why));
+                }
+            }
+        }
+    }
+
+    async fn nonce(&self, endpoints: &Endpoints) -> Result<u64, AdapterError> {
+        let nonce = endpoints.any().get_transaction_count(self.address()).await;
+        nonce.map_err(|error| endpoints.no_answer("asking for a nonce", error))
+    }
+
+    /// Signs, sends and notes one attempt.
+    async fn attempt(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+        gas: u64,
+        sending: &mut Sending,
+        fee: Fee,
+        at_block: u64,
+    ) -> Result<Vec<u8>, AdapterError> {
+        let transaction = TxEip1559 {
+            chain_id: self.evm_chain_id,
+            nonce: sending.nonce,
+            gas_limit: gas,
+            max_fee_per_gas: fee.max,
+            max_priority_fee_per_gas: fee.tip,
+            to: TxKind::Call(call.to),
+            value: call.value,
+            access_list: Default::default(),
+            input: call.data.clone(),
+        };
+        let signature = self.signer.sign_hash_sync(&transaction.signature_hash());
+        let signature =
+            signature.map_err(|error| endpoints.no_answer("signing a transaction", error))?;
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        sending.attempts.push(Attempt { hash: *envelope.tx_hash(), fee, at_block });
+        let raw = envelope.encoded_2718();
+        self.broadcast(endpoints, &raw).await?;
+        Ok(raw)
+    }
+
+    /// Sends to every node; one that takes it is enough.
+    async fn broadcast(&self, endpoints: &Endpoints, raw: &[u8]) -> Result<(), AdapterError> {
+        let mut refused = None;
+        let mut taken = false;
+        for provider in endpoints.each() {
+            match provider.send_raw_transaction(raw).await {
+                Ok(_) => taken = true,
+                Err(error) => {
+                    let known = error.to_string().contains("already known")
+                        || error.to_string().contains("already imported");
+                    taken |= known;
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) if !taken => match refusal::of_error(&error) {
+                Some(refusal) => Err(AdapterError::Refused { chain: endpoints.chain(), refusal }),
+                None => Err(endpoints.no_answer("sending a transaction", error)),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    async fn look(&self, endpoints: &Endpoints, sending: &Sending) -> Result<Sight, AdapterError> {
+        let tip = endpoints.tip().await?;
+        // Before the receipts: a nonce that is used by then has a receipt by then.
+        let nonce = self.nonce(endpoints).await?;
+        let mut included = None;
+        for attempt in &sending.attempts {
+            if let Some((height, _)) = receipt(endpoints, attempt.hash).await? {
+                included = Some((attempt.hash, height));
+            }
+        }
+        let newest = sending.newest().map(|attempt| attempt.hash).unwrap_or_default();
+        let known = endpoints.any().get_transaction_by_hash(newest).await;
+        let known =
+            known.map_err(|error| endpoints.no_answer("asking for a transaction", error))?;
+        Ok(Sight {
+            block: tip.number,
+            base_fee: tip.base_fee,
+            nonce,
+            included,
+            known: known.is_some(),
+        })
+    }
+
+    /// Whether it succeeded, once its block is final; `None` where the block went.
+    async fn until_final(
+        &self,
+        endpoints: &Endpoints,
+        hash: TxHash,
+        height: u64,
+    ) -> Result<Option<bool>, AdapterError> {
+        loop {
+            match endpoints.final_block(height).await {
+                Ok(_) => {
+                    let found = receipt(endpoints, hash).await?;
+                    return Ok(found.filter(|(at, _)| *at <= height).map(|(_, ok)| ok));
+                }
+                Err(AdapterError::NotFinal { .. }) => {
+                    if receipt(endpoints, hash).await?.is_none() {
+                        return Ok(None);
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The height of a transaction's block and whether it succeeded there.
+pub(crate) async fn receipt(
+    endpoints: &Endpoints,
+    hash: TxHash,
+) -> Result<Option<(u64, bool)>, AdapterError> {
+    let found = endpoints.any().get_transaction_receipt(hash).await;
+    let found = found.map_err(|error| endpoints.no_answer("asking for a receipt", error))?;
+    Ok(found.and_then(|receipt| Some((receipt.block_number?, receipt.status()))))
+}
