@@ -170,7 +170,7 @@ impl Clique {
             parent.time,
             self.period
         );
-        ensure_not_ahead(Height(number), time, now)?;
+        ensure_not_ahead(format_args!("block {number}"), time, now)?;
         ensure!(
             !is_checkpoint(number, self.epoch) || header.listed == signers.members,
             Proof,

@@ -9,7 +9,7 @@ use crate::{
     storage,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 use tombolo_crypto::{
     client::{AHEAD_MS_MAX, Frozen},
     digest::Preimage,
@@ -104,16 +104,16 @@ pub(crate) fn time_of(seconds: u64) -> UnixMillis {
     UnixMillis(seconds.saturating_mul(1000))
 }
 
-/// Refuses a time further ahead of `now` than honest clocks differ.
+/// Refuses the time of `what` where it is further ahead of `now` than honest clocks differ.
 pub(crate) fn ensure_not_ahead(
-    height: Height,
+    what: fmt::Arguments<'_>,
     time: UnixMillis,
     now: UnixMillis,
 ) -> Result<(), Refusal> {
     ensure!(
         time.since(now) <= AHEAD_MS_MAX,
         Proof,
-        "the time {time} of block {height} is {} ms ahead of this ledger's {now}, more than \
+        "the time {time} of {what} is {} ms ahead of this ledger's {now}, more than \
          {AHEAD_MS_MAX} ms; compare both ledgers' clocks and try again later",
         time.since(now)
     );
@@ -150,7 +150,7 @@ impl<C: Consensus> Client<C> {
         ensure!(!gateway.is_zero(), Format, "the gateway's address is zero");
         let client = Self { chain_id, link, gateway, trusting_period_ms, frozen: None, consensus };
         let Block { height, time, .. } = client.newest()?;
-        ensure_not_ahead(height, time, now)?;
+        ensure_not_ahead(format_args!("block {height}"), time, now)?;
         ensure!(
             client.status(now)? != ClientStatus::Expired,
             Proof,

@@ -1,12 +1,15 @@
 //! Verifiers against live nodes. Where a node is not there, the test says so on the terminal.
 
 use crate::{
+    recorded_beacon,
     recorded_clique::{self, Snapshot},
     vectors::{check_lane, hexadecimal, list, record, record_lane, store_lane, words},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
-use tombolo_test_nodes::{Anvil, Clique, GethDev, Rpc, Sender, alone, quantity, wait_until};
+use tombolo_test_nodes::{
+    Anvil, Beacon, Clique, GethDev, Rpc, Sender, alone, number, quantity, text, wait_until,
+};
 use tombolo_types::Address;
 
 const SIZES: [(u64, u64); 3] = [(0, 0), (25, 3), (1023, 1000)];
@@ -104,4 +107,56 @@ fn clique_is_followed_through_votes_and_checkpoints() {
     });
     recorded_clique::check(&recorded);
     record("clique.json", &recorded);
+}
+
+/// The first slot of the third period of a chain with the minimal preset: the first whose committee
+/// is another.
+const THIRD_PERIOD: u64 = 128;
+
+/// A network whose sync committee changes once, and some of whose validators sleep.
+#[test]
+fn proof_of_stake_is_followed_into_another_committee() {
+    let _alone = alone();
+    let Some(network) = Beacon::start() else { return };
+    let sender = network.sender();
+    let first = network.finality_update(1);
+    let root =
+        network.consensus.get("/eth/v1/beacon/headers/finalized").unwrap()["data"]["root"].clone();
+    let bootstrap = network.light_client(&format!("bootstrap/{}", text(&root)));
+    let (writer, stored) = store_lane(&sender, 25, 3);
+    let mut finality_updates = vec![first];
+    loop {
+        let newest = finality_updates.last().unwrap();
+        let slot = number(&newest["finalized_header"]["beacon"]["slot"]);
+        if slot >= THIRD_PERIOD {
+            break;
+        }
+        finality_updates.push(network.finality_update(slot + 1));
+    }
+    let update =
+        |period: u64| network.light_client(&format!("updates?start_period={period}&count=1"));
+    let updates = [update(0), update(1)];
+    let finalized = |update: &Value| -> u64 {
+        number(&update["finalized_header"]["execution"]["block_number"])
+    };
+    let height = finality_updates.iter().map(finalized).find(|height| *height >= stored).unwrap();
+    let genesis = network.consensus.get("/eth/v1/beacon/genesis").unwrap();
+    let recorded = json!({
+        "what": "a proof-of-stake chain with the minimal preset and Capella: what a light client is \
+                 served over three periods of sync committees, and a lane proved at one block",
+        "origin": "Lodestar 1.5.1 with geth 1.17.5, 58 of 64 validators at work; recorded by \
+                   proof_of_stake_is_followed_into_another_committee",
+        "evm_chain_id": network.chain_id(),
+        "genesis_block": network.genesis.to_string(),
+        "seconds_per_slot": network.seconds_per_slot(),
+        "genesis": genesis["data"],
+        "spec": network.consensus.get("/eth/v1/config/spec").unwrap()["data"],
+        "bootstrap_root": root,
+        "bootstrap": bootstrap,
+        "updates": updates,
+        "finality_updates": finality_updates,
+        "lane": record_lane(&network.execution, &writer, 25, 3, height),
+    });
+    recorded_beacon::check(&recorded);
+    record("beacon.json", &recorded);
 }

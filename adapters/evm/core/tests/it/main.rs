@@ -9,9 +9,12 @@
     clippy::cast_possible_truncation
 )]
 
+mod beacon;
 mod chain;
 mod clique;
 mod live;
+mod maker;
+mod recorded_beacon;
 mod recorded_clique;
 mod storage;
 mod vectors;
