@@ -41,10 +41,10 @@ use update::{Finalized, Formed, execution_block};
 pub const UPDATES_MAX: usize = 32;
 /// What checking one update costs, in signature checks, besides its absent members; see
 /// docs/benchmarks.md.
-const CHECKS_PER_UPDATE: u64 = 32;
-/// Bytes of an update's ABI encoding for which one more signature check is charged: an absent
-/// member has some 480, and costs two.
-const BYTES_PER_CHECK: u64 = 256;
+const CHECKS_PER_UPDATE: u64 = 48;
+/// Bytes of an advance for which one more signature check is charged: an absent member has some 540,
+/// and costs a quarter of one.
+const BYTES_PER_CHECK: u64 = 2 * 1024;
 
 abi_struct! {
     /// Where a client of a proof-of-stake chain starts: what never changes of the chain, a trusted

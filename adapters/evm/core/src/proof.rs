@@ -37,14 +37,14 @@ abi_struct! {
 
 /// Bytes that are hashed and compared in the time of one signature check; see
 /// docs/benchmarks.md.
-const BYTES_PER_CHECK: u64 = 8 * 1024;
+const BYTES_PER_CHECK: u64 = 4 * 1024;
 
 /// How many signature checks these bytes cost, read without decoding them. `of_advance` says what
 /// an advance of some bytes and some items costs.
 ///
-/// The second word tells the three apart: the offset 64 where only one field is variable and it is
-/// the second, 96 where there are two behind a number, else evidence, whose second part cannot
-/// begin so early. A false number helps nobody: the decoder accepts canonical bytes alone, before
+/// The second word tells the three apart: the offset 64 in an update, 96 in a head proof, and in
+/// evidence the offset of its second part, which is 96 only behind an empty first that costs
+/// nothing. A false number helps nobody: the decoder accepts canonical bytes alone, before
 /// the first signature is checked, and in these the number is the true one.
 pub(crate) fn weight(bytes: &[u8], of_advance: impl Fn(AdvanceSize) -> u64) -> u64 {
     let advance = |offset_at| AdvanceSize::at(bytes, offset_at).map_or(0, &of_advance);

@@ -87,6 +87,7 @@ fn a_client_starts_at_its_anchor() {
 }
 
 /// Attack A27: a block counts once more than half of the signers have sealed on top of it, no sooner.
+/// Req: PRJ-4-4
 #[test]
 fn a27_a_block_is_final_under_more_than_half_of_the_signers() {
     for (signers, on_top) in [(1u8, 1u64), (2, 2), (3, 2), (4, 3), (5, 3), (7, 4)] {
@@ -301,6 +302,7 @@ fn a_checkpoint_lists_the_signers_and_votes_on_nobody() {
 }
 
 /// Attack A27: however deep a branch leaves the chain, it changes nothing while it is not final.
+/// Req: PRJ-4-4
 #[test]
 fn a27_a_branch_that_is_not_final_changes_nothing() {
     let chain = chain_of(20);
@@ -560,17 +562,17 @@ fn weight_is_the_number_of_headers_and_bytes() {
     for count in [1usize, 10, 96, 100] {
         let headers = advance(&chain.headers[1..=count]);
         let bytes = client_update(headers.clone());
-        let expected = count as u64 + bytes.len() as u64 / 8192 + 1;
-        assert_eq!(CLIQUE.weight(&bytes), expected);
+        let checks = count as u64 * 3 / 2;
+        assert_eq!(CLIQUE.weight(&bytes), checks + bytes.len() as u64 / 4096 + 1);
         let proof = EvmHeadProof {
             height: Height(64),
             advance: headers.clone(),
             nodes: vec![vec![1; 9000]],
         };
         let bytes = proof.encode();
-        assert_eq!(CLIQUE.weight(&bytes), count as u64 + bytes.len() as u64 / 8192 + 1);
+        assert_eq!(CLIQUE.weight(&bytes), checks + bytes.len() as u64 / 4096 + 1);
         let bytes = evidence(headers.clone(), headers);
-        assert_eq!(CLIQUE.weight(&bytes), 2 * count as u64 + bytes.len() as u64 / 8192 + 1);
+        assert_eq!(CLIQUE.weight(&bytes), 2 * checks + bytes.len() as u64 / 4096 + 1);
     }
     assert_eq!(CLIQUE.weight(&client_update(vec![])), 1);
     // What claims more headers than its bytes can hold is charged for what they can.

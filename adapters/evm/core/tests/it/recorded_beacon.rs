@@ -600,14 +600,18 @@ fn weight_follows_from_updates_and_absent_members() {
     let served = served();
     let updates = &served.finality_updates[..2];
     let bytes = |advance| EvmUpdate { height: Height(1), advance }.encode();
-    let one = BEACON.weight(&bytes(advance(&updates[..1])));
-    let two = BEACON.weight(&bytes(advance(updates)));
-    assert!((32..70).contains(&one), "{one}");
-    assert!(two >= 2 * one - 4 && two <= 2 * one + 4, "{one} {two}");
-    let evidence = BEACON.weight(&evidence(&updates[..1], &updates[1..]));
-    assert!(evidence >= two - 2 && evidence <= two + 4, "{evidence} {two}");
-    let fewer = SyncUpdate { absent: vec![], ..updates[0].clone() };
-    assert!(BEACON.weight(&bytes(advance(&[fewer]))) < one);
+    let expected = |count: u64, advances: &[Vec<u8>], whole: &[u8]| {
+        let members: u64 = advances.iter().map(|advance| advance.len() as u64 / 2048).sum();
+        48 * count + members + whole.len() as u64 / 4096 + 1
+    };
+    for count in [1, 2] {
+        let advance = advance(&updates[..count]);
+        let whole = bytes(advance.clone());
+        assert_eq!(BEACON.weight(&whole), expected(count as u64, &[advance], &whole));
+    }
+    let (a, b) = (advance(&updates[..1]), advance(&updates[1..]));
+    let whole = EvmMisbehaviour { advance_a: a.clone(), advance_b: b.clone() }.encode();
+    assert_eq!(BEACON.weight(&whole), expected(2, &[a, b], &whole));
 }
 
 proptest! {

@@ -184,6 +184,7 @@ fn apply(damage: &Damage, nodes: &mut Vec<Vec<u8>>) {
 }
 
 proptest! {
+    /// Req: PRJ-4-1
     #[test]
     fn a02_a_damaged_proof_is_refused(damage in damage(), size in 0u64..70, received in 0u64..3) {
         let stored = slots(LANE, size, received);
