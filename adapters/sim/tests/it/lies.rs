@@ -6,7 +6,7 @@ use tombolo_crypto::client::LightClient;
 use tombolo_sim::{Dropped, Lie, Pair, Settings, open_pair};
 use tombolo_types::{
     Class, MessageNumber,
-    lane::DATA_LANE,
+    lane::{DATA_LANE, Direction, LaneKey, LaneLeaf},
     verifier::{ClientStatus, Conviction, HeadError, Verifier as _},
 };
 
@@ -147,6 +147,11 @@ async fn a_withholder_only_delays() {
 
 /// A client never sees a block that is taken back, at any depth below finality; a reorganisation
 /// reaches no block that is final.
+///
+/// Messages in blocks that are not final are not relayed, and when their blocks are taken back
+/// nothing of them is found at the destination.
+///
+/// Req: PRJ-4-4
 #[tokio::test]
 async fn a27_a_reorganisation_below_finality_leaves_nothing() {
     const DEPTH: u64 = 4;
@@ -165,6 +170,13 @@ async fn a27_a_reorganisation_below_finality_leaves_nothing() {
         for _ in 0..below {
             hub_chain.produce();
         }
+        // Asked for as if they were final, they are refused, and no head shows them.
+        let LaneLeaf { direction, epoch, size, .. } = before.leaf;
+        let direction = Direction::from_number(direction).unwrap();
+        let key = LaneKey { link: pair.link, direction, lane: DATA_LANE };
+        let early = hub.messages(key, epoch, MessageNumber(size), 3, size + 3).await;
+        assert_eq!(early.map_err(|error| error.class()), Err(Class::Finality));
+        assert_eq!(data_leaf(&hub, pair.link).await.leaf.size, size);
         assert_eq!(hub_chain.reorganise(below, Dropped::Lost), below);
         assert!(hub_chain.final_blocks().starts_with(&blocks), "a final block went away");
         hub_chain.produce_until_final();
