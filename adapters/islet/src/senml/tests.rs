@@ -89,6 +89,9 @@ fn several_data_points_with_base_fields_and_relative_times() {
          "n":"voltage","u":"V","v":120.1},
         {"n":"current","t":-5,"v":1.2},
         {"n":"current","t":-4,"v":1.3},
+        {"n":"current","t":-3,"v":1.4},
+        {"n":"current","t":-2,"v":1.5},
+        {"n":"current","t":-1,"v":1.6},
         {"n":"current","v":1.7}
     ]"#;
     let mapped = mapped(pack).unwrap();
@@ -102,13 +105,16 @@ fn several_data_points_with_base_fields_and_relative_times() {
         [
             reading("current", at - 5000, number("1.2")),
             reading("current", at - 4000, number("1.3")),
+            reading("current", at - 3000, number("1.4")),
+            reading("current", at - 2000, number("1.5")),
+            reading("current", at - 1000, number("1.6")),
             reading("current", at, number("1.7")),
             reading("voltage", at, number("120.1")),
         ]
     );
 }
 
-/// Spec: RFC 8428 cl. 5.1.4
+/// Spec: RFC 8428 cl. 5.1.5
 #[test]
 fn several_types_of_data() {
     let pack = r#"[
@@ -130,6 +136,19 @@ fn several_types_of_data() {
     let schema = schema();
     let envelope = item.into_envelope(&mapping(&schema), 1, [7; 32]).unwrap();
     assert_eq!(Envelope::parse(envelope.bytes()), Ok(envelope));
+}
+
+/// In SenML `%` is the plain ratio that is also called `/`; a hundredth is `/100`.
+/// Spec: RFC 8428 cl. 12.1 note 1, RFC 8798 cl. 3
+#[test]
+fn a_percent_sign_is_no_percentage() {
+    let mut schema = schema();
+    schema.fields.insert(2, field("dimmed", FieldKind::Number, "/"));
+    for (unit, sent, stored) in [("%", "0.5", "0.5"), ("/", "0.5", "0.5"), ("/100", "50", "0.5")] {
+        let pack = format!(r#"[{{"n":"x:dimmed","u":"{unit}","v":{sent}}}]"#);
+        let item = only(map(pack.as_bytes(), &mapping(&schema), NOW).unwrap());
+        assert_eq!(item.readings, [reading("dimmed", NOW.0, number(stored))], "{unit}");
+    }
 }
 
 #[test]
