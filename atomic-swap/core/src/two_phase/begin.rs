@@ -81,7 +81,15 @@ pub struct Limits {
     pub relay_margin_ms: u64,
 }
 
-/// A transaction that may begin. Only [`check_begin`] makes one.
+/// A transaction that may begin.
+///
+/// Only [`check_begin`] makes one, and nobody changes one (attack A05):
+/// ```compile_fail
+/// use tombolo_swap::two_phase::Checked;
+/// fn forge(checked: Checked, xid: tombolo_types::id::Xid) -> Checked {
+///     Checked { xid, ..checked }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     xid: Xid,
