@@ -12,6 +12,7 @@ mod harness;
 mod toy;
 mod world;
 
+mod batch;
 mod begin;
 mod conservation;
 mod identities;
