@@ -1,6 +1,7 @@
-use crate::run::{alone, command, eventually, good, last_json, processes_of};
+use crate::run::{Killed, alone, command, eventually, good, last_json, processes_of};
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
+use tombolo_proto::LedgerClient;
 
 /// The main job, whole: every step as expected, every refusal of the story with its class, a
 /// bundle that proves itself, and nothing left behind.
@@ -27,6 +28,38 @@ fn the_demonstration_goes_as_it_should() {
     let verified = last_json(&good(&["audit", "verify", bundle, "--genesis", genesis, "--json"]));
     assert!(verified["records"].as_u64().unwrap() > 120, "{verified}");
     assert_eq!(processes_of(&home), Vec::<u32>::new());
+
+    // The network that it left can be started again, to be read.
+    let _killed = Killed(&home);
+    let up = last_json(&good(&["devnet", "up", "--json", "--home", home_text]));
+    anybody_reads_open_data(&up);
+    good(&["devnet", "down", "--home", home_text]);
+    assert_eq!(processes_of(&home), Vec::<u32>::new());
+}
+
+/// Open data are read through the interface of any node, without an account, and their terms come
+/// with them: at home and as a copy.
+///
+/// Req: Y4560-3.1.13
+fn anybody_reads_open_data(up: &Value) {
+    let page = |name: &str, path: &str| -> Value {
+        let parts = up["parts"].as_array().unwrap();
+        let part = parts.iter().find(|part| part["name"] == name).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _entered = runtime.enter();
+        let address = format!("http://{}", part["serves"].as_str().unwrap());
+        let client = LedgerClient::new(&address).unwrap();
+        let page = runtime.block_on(client.query(path, None, 0)).unwrap();
+        serde_json::from_str(&page.json).unwrap()
+    };
+    let copies = page("mauna-loa", "copies");
+    let copy = &copies["entries"][0];
+    assert!(!copy["readings"].as_array().unwrap().is_empty(), "{copy}");
+    assert!(!copy["terms"].as_str().unwrap().is_empty(), "{copy}");
+    let item = page("seattle", &format!("item/{}", copy["item"].as_str().unwrap()));
+    for field in ["readings", "terms", "fingerprint", "envelope"] {
+        assert_eq!(item[field], copy[field], "{field}");
+    }
 }
 
 /// Interrupted, it ends its processes and says that it did not finish.

@@ -1,4 +1,4 @@
-use crate::run::{alone, eventually, good, last_json, processes_of, refused, tombolo};
+use crate::run::{Killed, alone, eventually, good, last_json, processes_of, refused, tombolo};
 use serde_json::Value;
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -37,9 +37,7 @@ impl Devnet {
 
 impl Drop for Devnet {
     fn drop(&mut self) {
-        for id in processes_of(&self.home) {
-            let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
-        }
+        drop(Killed(&self.home));
     }
 }
 

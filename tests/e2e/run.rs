@@ -68,6 +68,17 @@ pub(crate) fn processes_of(home: &Path) -> Vec<u32> {
     found
 }
 
+/// Kills what still runs in a home when a test ends, however it ends.
+pub(crate) struct Killed<'h>(pub(crate) &'h Path);
+
+impl Drop for Killed<'_> {
+    fn drop(&mut self) {
+        for id in processes_of(self.0) {
+            let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+        }
+    }
+}
+
 /// Waits for something that must become so.
 pub(crate) fn eventually<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + within;

@@ -169,6 +169,7 @@ fn add_envelope(value: &mut Value, bytes: &[u8]) {
     let Ok(canonical) = Envelope::parse(bytes) else { return };
     let envelope = canonical.envelope();
     value["local_id"] = envelope.local_id.clone().into();
+    value["terms"] = envelope.terms.clone().into();
     value["time_ms"] = envelope.time.0.into();
     let readings = envelope.readings.iter().map(|reading| {
         let measured: Value = match &reading.value {

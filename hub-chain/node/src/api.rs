@@ -407,7 +407,10 @@ impl<M: Machine> Ledger for Api<M> {
         let caller = request.remote_addr();
         let query = RecordQuery::try_from(request.into_inner());
         let query = query.map_err(|refusal| refusal_to_status(&refusal))?;
-        let filter = filter_json(&query.filter);
+        let mut filter = filter_json(&query.filter);
+        if query.from > 0 {
+            filter["from"] = query.from.into();
+        }
         let found = self.found(query).await;
         self.asked.note(caller, filter, found.as_ref().map(|found| found.records.len()));
         Ok(Response::new(found?.into()))

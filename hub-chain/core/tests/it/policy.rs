@@ -178,3 +178,23 @@ fn the_matrix_says_what_then_happens() {
     assert_eq!(share_of(&mut world, "a", false), None);
     assert_eq!(share_of(&mut world, "w", true), Some(Class::Policy));
 }
+
+/// Terms of use travel with an item and bind whoever relays it: a share that they do not allow is
+/// denied, the same item under other terms is not.
+///
+/// Req: Y4560-3.1.13
+#[test]
+fn a_relay_that_breaks_the_terms_is_denied() {
+    let mut world = World::new();
+    let stays = r#"forbid (principal, action == Action::"share", resource)
+        when { resource.terms like "*no redistribution*" };"#;
+    world.hub.enact(set_policy("terms", stays)).unwrap();
+    for (terms, expected) in
+        [("CC-BY-4.0", None), ("city use; no redistribution", Some(Class::Denied)), ("", None)]
+    {
+        let mut reading = world.reading(&format!("under {terms}").replace(' ', "-"));
+        reading.terms = terms.into();
+        let sent = world.share(reading);
+        assert_eq!(class(world.send_share(sent)), expected, "{terms}");
+    }
+}
