@@ -47,9 +47,13 @@ fn every_vector_is_what_this_code_gives() {
 }
 
 /// Files that tests of other crates read, with the source that names them.
-const READ_ELSEWHERE: [(&str, &str); 2] = [
+const READ_ELSEWHERE: [(&str, &str); 6] = [
     ("envelope.json", "../types/src/envelope/tests.rs"),
     ("schema.json", "../types/src/schema/tests.rs"),
+    ("evm/beacon.json", "../../adapters/evm/core/tests/it/recorded_beacon.rs"),
+    ("evm/clique.json", "../../adapters/evm/core/tests/it/recorded_clique.rs"),
+    ("evm/layouts.json", "../../adapters/evm/core/tests/it/beacon.rs"),
+    ("evm/storage.json", "../../adapters/evm/core/tests/it/vectors.rs"),
 ];
 
 #[test]
@@ -57,17 +61,25 @@ fn every_vector_file_is_read() {
     let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     for (name, source) in READ_ELSEWHERE {
         let text = fs::read_to_string(crate_folder.join(source)).unwrap();
-        assert!(text.contains(&format!("\"{name}\"")), "{source} does not read {name}");
+        let file = name.rsplit('/').next().unwrap();
+        assert!(text.contains(&format!("\"{file}\"")), "{source} does not read {name}");
     }
     let elsewhere = READ_ELSEWHERE.iter().map(|(name, _)| (*name).to_owned());
     let read: BTreeSet<String> =
         all().into_iter().map(|(name, _)| name.to_owned()).chain(elsewhere).collect();
-    let there: BTreeSet<String> = fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "README.md")
+    let there: BTreeSet<String> = files_in("")
+        .into_iter()
+        .chain(files_in("evm/"))
+        .filter(|name| name != "README.md" && name != "evm")
         .collect();
     assert_eq!(there, read);
+}
+
+/// What stands in a folder of the vectors, by its name from there.
+fn files_in(below: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder().join(below)).unwrap();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries.map(|entry| format!("{below}{}", name(entry.unwrap()))).collect()
 }
 
 /// What other implementations read is accepted as it stands in the file.
