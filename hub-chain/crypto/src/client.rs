@@ -26,7 +26,8 @@ use crate::{
 };
 use tombolo_types::{
     Address, Class, Hash, Height, Refusal, UnixMillis, ensure,
-    header::{Anchor, Certificate, Header, ValidatorSet},
+    header::{Anchor, Certificate, Genesis, Header, ValidatorSet},
+    id::{BlockId, ChainId},
     lane::LaneLeaf,
     refuse,
     transaction::{ClientUpdate, HeadProof, Misbehaviour},
@@ -47,6 +48,19 @@ pub struct LightClient;
 
 /// The kind under which links choose this verifier.
 pub const KIND: &str = "tombolo";
+
+/// What a client starts from that trusts a ledger's genesis document and nothing else.
+#[must_use]
+pub fn genesis_anchor(genesis: &Genesis) -> Anchor {
+    let chain_id = digest::chain_id(genesis);
+    Anchor {
+        chain_id,
+        height: Height::ZERO,
+        block_id: BlockId(chain_id.0),
+        time: genesis.time,
+        validators: genesis.validators.clone(),
+    }
+}
 
 impl Verifier for LightClient {
     fn kind(&self) -> &'static str {

@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("there is no folder for the network"),
     };
     eprintln!("starting hub, two islets and a relayer in {}", home.display());
-    let mut running = Running::start(Network::create(&home)?, Lives::WithParent).await?;
+    let mut running = Running::start(Network::create(&home, 1)?, Lives::WithParent).await?;
     let measured = measure(&running, &arguments, &cancel).await;
     running.stop().await;
     let report = measured?;

@@ -17,11 +17,21 @@ pub(crate) enum Command {
     #[command(
         after_help = "Example: tombolo devnet up --home net && tombolo devnet status --home net"
     )]
-    Up(Place),
+    Up(Up),
     /// Stops it. The folder stays; `up` goes on from there.
     Down(Place),
     /// Shows its parts and links.
     Status(Place),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    place: Place,
+    /// How many validators the hub has, a process for each; an islet has one. Chosen when the
+    /// network is made. Default: 1. From 4 on the hub goes on while one of them is away.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    validators: Option<u8>,
 }
 
 #[derive(clap::Args)]
@@ -36,22 +46,33 @@ pub(crate) struct Place {
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Up(place) => up(&place).await,
+        Command::Up(arguments) => up(&arguments).await,
         Command::Down(place) => down(&place).await,
         Command::Status(place) => status(&place).await,
     }
 }
 
-async fn up(place: &Place) -> anyhow::Result<()> {
+async fn up(Up { place, validators }: &Up) -> anyhow::Result<()> {
     let is_new = !place.home.join("network.json").exists();
-    let mut network =
-        if is_new { Network::create(&place.home)? } else { Network::open(&place.home)? };
+    let mut network = if is_new {
+        Network::create(&place.home, validators.unwrap_or(1).into())?
+    } else {
+        Network::open(&place.home)?
+    };
     let home = network.home.to_string_lossy().into_owned();
+    let hubs = network.parts.iter().filter(|part| part.kind == "hub").count();
+    if let Some(wanted) = validators {
+        anyhow::ensure!(
+            hubs == usize::from(*wanted),
+            "the hub in {home} has {hubs} validators, which only a vote changes; leave \
+             --validators out, or take another --home"
+        );
+    }
     for part in &network.parts {
         let runs = part.process.is_some_and(|id| is_running(id, &home));
         anyhow::ensure!(!runs, "{} runs already; `tombolo devnet down` first", part.name);
     }
-    eprintln!("starting hub, {SEATTLE}, {MAUNA_LOA} and relayer in {home}");
+    eprintln!("starting hub (validators: {hubs}), {SEATTLE}, {MAUNA_LOA} and relayer in {home}");
     let running = Running::start(network.clone(), Lives::Alone).await?;
     for part in &mut network.parts {
         let process = running.nodes.iter().chain([&running.relayer]);
@@ -100,7 +121,8 @@ async fn status(place: &Place) -> anyhow::Result<()> {
         };
         parts.push(json!({
             "name": part.name, "kind": part.kind, "running": runs, "process": part.process,
-            "serves": part.serves.to_string(), "chain": part.chain, "height": height,
+            "serves": part.serves.to_string(), "metrics": part.metrics, "chain": part.chain,
+            "height": height,
         }));
     }
     let all = parts.iter().all(|part| part["running"] == true);

@@ -3,12 +3,15 @@
 //! The folder holds all there is: keys, genesis documents, configurations, ledgers, logs. It is
 //! made once; every part is then run by its own configuration, as it would be anywhere.
 
+mod chain;
+
 use crate::{
     party::{Ledger, Party},
     process::{Lives, Process, free_ports},
     relayer_config,
 };
 use anyhow::{Context as _, ensure};
+use chain::NewChain;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -17,22 +20,14 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tombolo_crypto::{digest, secp256k1::SecretKey};
-use tombolo_islet::signer::{now, random};
+use tombolo_crypto::{client::genesis_anchor, digest, secp256k1::SecretKey};
+use tombolo_islet::signer::random;
 use tombolo_node::{
-    config::{RawConfig, RawKey},
+    config::RawKey,
     keys::{Cost, Keystore, Passphrase, PassphraseSource},
 };
 use tombolo_proto::client::LedgerClient;
-use tombolo_types::{
-    Address, Amount, Height, Power, UnixMillis,
-    header::{
-        Anchor, Genesis, GenesisBalance, GenesisIdentity, GenesisParameter, HEADER_VERSION,
-        Validator, ValidatorSet,
-    },
-    id::{AssetId, BlockId, ChainId},
-    message::Role,
-};
+use tombolo_types::id::AssetId;
 
 /// The hub's name.
 pub(crate) const HUB: &str = "hub";
@@ -57,7 +52,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// One part of a network, as the folder describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// `hub`, an islet's name, or `relayer`.
+    /// `hub`, `hub-2` and so on, an islet's name, or `relayer`.
     pub(crate) name: String,
     /// Which command runs it: `hub`, `islet` or `relayer`.
     pub(crate) kind: String,
@@ -65,6 +60,8 @@ pub(crate) struct Part {
     pub(crate) chain: Option<String>,
     /// Where it serves: gRPC, or the relayer's status page.
     pub(crate) serves: SocketAddr,
+    /// Where a node's metrics are; the relayer's stand on its status page.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Its process, where it runs alone.
     pub(crate) process: Option<u32>,
 }
@@ -83,8 +80,8 @@ pub(crate) fn coin() -> AssetId {
 }
 
 impl Network {
-    /// Makes a network in an empty or absent folder.
-    pub(crate) fn create(home: &Path) -> anyhow::Result<Self> {
+    /// Makes a network in an empty or absent folder, with so many validators of the hub.
+    pub(crate) fn create(home: &Path, validators: usize) -> anyhow::Result<Self> {
         fs::create_dir_all(home.join("logs"))
             .with_context(|| format!("making {}", home.display()))?;
         let home = home.canonicalize().context("resolving the folder")?;
@@ -94,43 +91,29 @@ impl Network {
             home.display()
         );
         let passphrase = write_passphrase(&home)?;
-        let ports = free_ports(7)?;
-        let [hub_grpc, hub_p2p, a_grpc, a_p2p, b_grpc, b_p2p, status] = ports.as_slice() else {
-            anyhow::bail!("too few free ports");
-        };
         let parties = Keystore::new(home.join("parties"));
         let mut keys = BTreeMap::new();
         let others = ["operator", "relayer", "council-1", "council-2", "council-3"];
         for name in STAKEHOLDERS.into_iter().chain(DEVICES).chain(others) {
             keys.insert(name, parties.create(name, &passphrase, Cost::DEVNET)?);
         }
-        let start = now();
-        let hub = Made::new(&home, HUB, "hub", &passphrase)?;
-        let genesis = hub.genesis(start, &keys, None)?;
-        let chain = digest::chain_id(&genesis);
-        hub.write(&genesis, *hub_grpc, *hub_p2p)?;
-        let anchor = Anchor {
-            chain_id: chain,
-            height: Height::ZERO,
-            block_id: BlockId(chain.0),
-            time: genesis.time,
-            validators: genesis.validators,
-        };
-        let part = |name: &str, kind: &str, chain: Option<ChainId>, serves| Part {
-            name: name.into(),
-            kind: kind.into(),
-            chain: chain.map(|chain| chain.to_string()),
-            serves,
-            process: None,
-        };
-        let mut parts = vec![part(HUB, "hub", Some(chain), *hub_grpc)];
-        for (name, grpc, p2p) in [(SEATTLE, a_grpc, a_p2p), (MAUNA_LOA, b_grpc, b_p2p)] {
-            let islet = Made::new(&home, name, "islet", &passphrase)?;
-            let genesis = islet.genesis(start, &keys, Some(&anchor))?;
-            islet.write(&genesis, *grpc, *p2p)?;
-            parts.push(part(name, "islet", Some(digest::chain_id(&genesis)), *grpc));
+        let mut ports = free_ports(NewChain::PORTS * (validators + 2) + 1)?.into_iter();
+        let hub = NewChain::make(&home, HUB, validators, &mut ports, &passphrase)?;
+        let genesis = hub.genesis(&keys, None);
+        let anchor = genesis_anchor(&genesis);
+        let mut parts = hub.write(&genesis)?;
+        for name in [SEATTLE, MAUNA_LOA] {
+            let islet = NewChain::make(&home, name, 1, &mut ports, &passphrase)?;
+            parts.extend(islet.write(&islet.genesis(&keys, Some(&anchor)))?);
         }
-        parts.push(part("relayer", "relayer", None, *status));
+        parts.push(Part {
+            name: "relayer".into(),
+            kind: "relayer".into(),
+            chain: None,
+            serves: ports.next().context("too few free ports")?,
+            metrics: None,
+            process: None,
+        });
         let network = Self { home, parts };
         network.write_relayer(&keys["relayer"], &passphrase)?;
         network.save()?;
@@ -259,89 +242,4 @@ fn write_passphrase(home: &Path) -> anyhow::Result<Passphrase> {
     let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{text}")?;
     Ok(text.into())
-}
-
-/// A node's folder while it is made.
-struct Made {
-    name: String,
-    kind: String,
-    folder: PathBuf,
-    validator: Address,
-}
-
-impl Made {
-    fn new(home: &Path, name: &str, kind: &str, passphrase: &Passphrase) -> anyhow::Result<Self> {
-        let folder = home.join(name);
-        let keys = Keystore::new(folder.join("keys"));
-        let key = keys.create("validator", passphrase, Cost::DEVNET)?;
-        Ok(Self { name: name.into(), kind: kind.into(), folder, validator: key.address() })
-    }
-
-    fn genesis(
-        &self,
-        time: UnixMillis,
-        keys: &BTreeMap<&str, SecretKey>,
-        anchor: Option<&Anchor>,
-    ) -> anyhow::Result<Genesis> {
-        let identity = |name: &str, role: Role| GenesisIdentity {
-            key: keys[name].address(),
-            roles: role.bit(),
-            name: name.into(),
-        };
-        let mut identities =
-            vec![identity("operator", Role::Operator), identity("relayer", Role::Relayer)];
-        let (mut balances, mut council) = (Vec::new(), Vec::new());
-        if anchor.is_none() {
-            identities.extend(STAKEHOLDERS.map(|name| identity(name, Role::Stakeholder)));
-        } else {
-            balances.extend(STAKEHOLDERS.map(|name| GenesisBalance {
-                account: keys[name].address(),
-                asset: coin(),
-                amount: Amount(BALANCE),
-            }));
-            council
-                .extend(["council-1", "council-2", "council-3"].map(|name| keys[name].address()));
-            council.sort();
-        }
-        balances.sort_by_key(|balance| balance.account);
-        Ok(Genesis {
-            version: HEADER_VERSION,
-            kind: self.kind.clone(),
-            name: self.name.clone(),
-            time,
-            validators: ValidatorSet {
-                first_height: Height(1),
-                validators: vec![Validator { address: self.validator, power: Power(1) }],
-            },
-            identities,
-            balances,
-            quorum: if anchor.is_none() { 2 } else { 0 },
-            council_threshold: if anchor.is_none() { 0 } else { 2 },
-            council,
-            hub_anchor: anchor.map(Anchor::encode).unwrap_or_default(),
-            parameters: vec![
-                // One device speaks for a whole station here; a benchmark must not meet its quota.
-                GenesisParameter { name: "rate_burst".into(), value: 10_000_000 },
-                GenesisParameter { name: "rate_per_second".into(), value: 1_000_000 },
-            ],
-        })
-    }
-
-    fn write(&self, genesis: &Genesis, grpc: SocketAddr, p2p: SocketAddr) -> anyhow::Result<()> {
-        fs::write(self.folder.join("genesis.abi"), genesis.encode())?;
-        let config = RawConfig {
-            home: self.folder.clone(),
-            genesis: "genesis.abi".into(),
-            key: RawKey {
-                keystore: "validator".into(),
-                passphrase: Some(PassphraseSource::File(format!("../{PASSPHRASE}").into())),
-            },
-            moniker: self.name.clone(),
-            grpc_listen: grpc.to_string(),
-            p2p_listen: p2p.to_string(),
-            ..RawConfig::default()
-        };
-        let path = self.folder.join("config.toml");
-        fs::write(&path, config.to_toml()?).with_context(|| format!("writing {}", path.display()))
-    }
 }

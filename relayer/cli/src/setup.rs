@@ -8,7 +8,10 @@ use crate::{
 };
 use anyhow::Context as _;
 use std::time::Duration;
-use tombolo_crypto::digest;
+use tombolo_crypto::{
+    client::{KIND, genesis_anchor},
+    digest,
+};
 use tombolo_hub::{
     HubCall,
     govern::{Act, NewDevice, NewLink},
@@ -16,10 +19,8 @@ use tombolo_hub::{
 };
 use tombolo_proto::view::LinkStatus;
 use tombolo_types::{
-    Height,
     envelope::Decimal,
-    header::Anchor,
-    id::{BlockId, LinkId, SchemaId},
+    id::{LinkId, SchemaId},
     lane::CONTROL_LANE,
     schema::{Field, FieldKind, Schema},
 };
@@ -60,8 +61,8 @@ impl Running {
     /// Starts every part and waits until it answers.
     pub(crate) async fn start(network: Network, lives: Lives) -> anyhow::Result<Self> {
         let mut nodes = Vec::new();
-        for name in [HUB, SEATTLE, MAUNA_LOA] {
-            nodes.push(network.start(name, lives)?);
+        for part in network.parts.iter().filter(|part| part.chain.is_some()) {
+            nodes.push(network.start(&part.name, lives)?);
         }
         for node in &mut nodes {
             network.wait_until_up(node).await?;
@@ -182,20 +183,13 @@ impl Running {
     /// Links an islet to the hub in mode 1, binds the stakeholders' accounts there, and waits until
     /// the islet knows every identity and structure. `bound` as for [`Self::bind_accounts`].
     pub(crate) async fn open_link(&self, islet: &Ledger, bound: u64) -> anyhow::Result<LinkId> {
-        let genesis = islet.client.genesis().await?;
-        let anchor = Anchor {
-            chain_id: islet.chain,
-            height: Height::ZERO,
-            block_id: BlockId(islet.chain.0),
-            time: genesis.time,
-            validators: genesis.validators,
-        };
+        let anchor = genesis_anchor(&islet.client.genesis().await?);
         self.govern(Act::RegisterLink(Box::new(NewLink {
             chain: islet.chain,
             gateway: tombolo_islet_core::gateway_address(islet.chain),
             incarnation: 1,
             mode: 1,
-            verifier: tombolo_crypto::client::KIND.into(),
+            verifier: KIND.into(),
             anchor: anchor.encode(),
             code_hash: tombolo_islet_core::code_hash(),
             identification_method: tombolo_islet_core::IDENTIFICATION_METHOD.into(),

@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("there is no folder"),
     };
     let mut timeline = Timeline::new();
-    let network = Network::create(&home)?;
+    let network = Network::create(&home, 1)?;
     let interrupted = crate::node::until_asked_to_end(Lives::Alone);
     let mut running = None;
     let told = {
