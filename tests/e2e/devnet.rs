@@ -1,56 +1,19 @@
-use crate::run::{Killed, alone, eventually, good, last_json, processes_of, refused, tombolo};
+use crate::{
+    network::Devnet,
+    run::{eventually, good, last_json, processes_of, refused},
+};
 use serde_json::Value;
-use std::{path::PathBuf, process::Command, time::Duration};
-
-/// A devnet that is taken down whatever happens.
-struct Devnet {
-    _folder: tempfile::TempDir,
-    home: PathBuf,
-}
-
-impl Devnet {
-    fn up() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().join("net").to_owned();
-        let devnet = Self { home, _folder: folder };
-        devnet.tombolo("up");
-        devnet
-    }
-
-    fn tombolo(&self, verb: &str) -> Value {
-        last_json(&good(&["devnet", verb, "--json", "--home", self.home.to_str().unwrap()]))
-    }
-
-    fn part(&self, name: &str) -> Value {
-        // Where a part does not run, this exits 1 and shows the others all the same.
-        let home = self.home.to_str().unwrap();
-        let shown = tombolo(&["devnet", "status", "--json", "--home", home]);
-        let status = last_json(&String::from_utf8(shown.stdout).unwrap());
-        let parts = status["parts"].as_array().unwrap();
-        parts.iter().find(|part| part["name"] == name).unwrap().clone()
-    }
-
-    fn serves(&self, name: &str) -> String {
-        self.part(name)["serves"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Devnet {
-    fn drop(&mut self) {
-        drop(Killed(&self.home));
-    }
-}
+use std::{process::Command, time::Duration};
 
 /// Up, shown, killed part by part, up again with the same chains, down with nothing left.
 ///
 /// Req: PRJ-4-6, D35-7.2.1-1
 #[test]
 fn a58_every_part_may_be_killed_and_goes_on() {
-    let _alone = alone();
     let devnet = Devnet::up();
     let before = devnet.tombolo("status");
     assert_eq!(before["running"], true);
-    let status = devnet.serves("relayer");
+    let status = devnet.serves("relayer").to_string();
     let links: Value = last_json(&good(&["relayer", "status", "--json", "--status", &status]));
     assert_eq!(links.as_array().unwrap().len(), 2, "{links}");
 
@@ -82,10 +45,9 @@ fn a58_every_part_may_be_killed_and_goes_on() {
 /// Req: PRJ-4-5, PRJ-4-6, Y4560-7.1.2-2, Y4560-7.2.3-2
 #[test]
 fn the_tour_of_the_readme() {
-    let _alone = alone();
     let devnet = Devnet::up();
     let hub = format!("http://{}", devnet.serves("hub"));
-    let relayer = devnet.serves("relayer");
+    let relayer = devnet.serves("relayer").to_string();
     good(&["relayer", "status", "--status", &relayer]);
     good(&["relayer", "links", "--status", &relayer]);
 

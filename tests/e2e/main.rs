@@ -2,6 +2,9 @@
 
 mod audit;
 mod commands;
+mod conformance;
 mod demo;
 mod devnet;
+mod network;
+mod party;
 mod run;

@@ -4,14 +4,19 @@ use serde_json::Value;
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Networks share two cores: one test at a time starts one.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+    static ONE: Mutex<()> = Mutex::const_new(());
+    ONE.blocking_lock()
+}
+
+/// Runs what waits for a network.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
 }
 
 /// The command with these words.

@@ -24,7 +24,7 @@ use tombolo_types::{
     header::Header,
     id::{ChainId, LinkId, TxId},
     lane::{Delivery, LaneKey, LaneLeaf, MESSAGE_BYTES_MAX, RangeProof},
-    transaction::HeadProof,
+    transaction::{ClientUpdate, HeadProof},
 };
 
 /// The most bytes of messages in one delivery: a transaction holds them, the head's proof and the
@@ -296,32 +296,30 @@ impl Source for LedgerAdapter {
             size,
             bytes_max: DELIVERY_BYTES_MAX,
         };
-        let answer = self.client.messages(query).await;
-        let answer = answer.map_err(self.failed("asking for messages"))?;
-        if answer.messages.is_empty() {
-            let what = format!("message {from} of lane {} of link {}", key.lane, key.link);
-            return Err(AdapterError::NotFound { chain: self.chain(), what });
+        let what = || format!("message {from} of lane {} of link {}", key.lane, key.link);
+        if from.0 >= size {
+            return Err(AdapterError::NotFound { chain: self.chain(), what: what() });
         }
-        Ok((answer.messages, answer.range))
+        match self.client.messages(query).await {
+            Ok(answer) => Ok((answer.messages, answer.range)),
+            Err(error) if error.class() == Class::Finality => {
+                let newest = self.newest_head().await?.height;
+                Err(AdapterError::NotFinal { chain: self.chain(), what: what(), newest })
+            }
+            Err(error) => Err(self.failed("asking for messages")(error)),
+        }
     }
 
     async fn client_update(&self, client: &ClientView) -> Result<Option<Vec<u8>>, AdapterError> {
-        // The header that names the next set stands at or above the first that this set certifies.
-        let from = client.set_since.saturating_sub(1);
-        let doing = "asking for a change of validators";
-        let change = self.client.client_update(from).await.map_err(self.failed(doing))?;
-        let leaves_the_set = |header: &Header| {
-            header.validators_root == client.validators_root
-                && header.next_validators_root != header.validators_root
+        // The next change is that whose set begins above the held one; its header may stand at or
+        // below the client's height, which a head can have raised without leaving the set.
+        let update = self.client.client_update(client.set_since).await;
+        let update = update.map_err(self.failed("asking for what moves a client"))?;
+        let is_change = |header: &Header| header.next_validators_root != header.validators_root;
+        let moves = |update: &ClientUpdate| {
+            is_change(&update.header) || update.header.height > client.height
         };
-        match change {
-            Some(change) if leaves_the_set(&change.header) => Ok(Some(change.encode())),
-            _ => {
-                let newest = self.client.client_update(client.height).await;
-                let newest = newest.map_err(self.failed(doing))?;
-                Ok(newest.map(|update| update.encode()))
-            }
-        }
+        Ok(update.filter(moves).map(|update| update.encode()))
     }
 }
 

@@ -198,9 +198,16 @@ impl<M: Machine> Chain<M> {
             );
             let size = if query.size == 0 { lane.sent.size() } else { query.size };
             ensure!(
-                size <= lane.sent.size() && from <= size,
+                from <= size,
                 Format,
-                "message {from} of {size} is asked for; lane {lane_number} of link {link} has {}",
+                "message {from} of the first {size} of lane {lane_number} of link {link} is asked \
+                 for; there is none"
+            );
+            ensure!(
+                size <= lane.sent.size(),
+                Finality,
+                "lane {lane_number} of link {link} holds {} final messages, not {size}; ask again \
+                 later",
                 lane.sent.size()
             );
             ensure!(

@@ -341,6 +341,8 @@ async fn proves_its_lanes(node: &Running, party: &mut Party) {
     assert_eq!(class_of(client.messages(elsewhere).await), Class::State);
     let beyond = MessagesQuery { from: 4, ..query };
     assert_eq!(class_of(client.messages(beyond).await), Class::Format);
+    let early = MessagesQuery { size: 4, ..query };
+    assert_eq!(class_of(client.messages(early).await), Class::Finality);
 
     let update = client.client_update(Height::ZERO).await.unwrap().unwrap();
     let moved = LightClient.update(&light, update.header.time, &update.encode()).unwrap();

@@ -1,0 +1,132 @@
+//! A devnet: real processes of the command on loopback, and what a test does to them.
+
+use crate::{
+    party::{Ledger, Party},
+    run::{alone, command, eventually, good, last_json, processes_of, tombolo},
+};
+use serde_json::Value;
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tokio::sync::MutexGuard;
+use tombolo_node::keys::{Keystore, PassphraseSource};
+use tombolo_proto::LedgerClient;
+
+/// How long a part may take until it answers.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// A network that is taken down whatever happens.
+pub(crate) struct Devnet {
+    _folder: tempfile::TempDir,
+    pub(crate) home: PathBuf,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Devnet {
+    pub(crate) fn up() -> Self {
+        Self::up_with(&[])
+    }
+
+    /// Made by `devnet up` with more words.
+    pub(crate) fn up_with(words: &[&str]) -> Self {
+        let alone = alone();
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("net");
+        let devnet = Self { _folder: folder, home, _alone: alone };
+        let home = devnet.home.to_str().unwrap();
+        good(&[&["devnet", "up", "--json", "--home", home], words].concat());
+        devnet
+    }
+
+    /// What `devnet` says to a verb.
+    pub(crate) fn tombolo(&self, verb: &str) -> Value {
+        last_json(&good(&["devnet", verb, "--json", "--home", self.home.to_str().unwrap()]))
+    }
+
+    /// A part as `devnet status` shows it.
+    pub(crate) fn part(&self, name: &str) -> Value {
+        // Where a part does not run, this exits 1 and shows the others all the same.
+        let home = self.home.to_str().unwrap();
+        let shown = tombolo(&["devnet", "status", "--json", "--home", home]);
+        let status = last_json(&String::from_utf8(shown.stdout).unwrap());
+        let parts = status["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["name"] == name).unwrap().clone()
+    }
+
+    /// Where a part serves.
+    pub(crate) fn serves(&self, name: &str) -> SocketAddr {
+        self.part(name)["serves"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The number of the process that runs a part, whoever started it.
+    pub(crate) fn process(&self, name: &str) -> Option<u32> {
+        processes_of(&self.home.join(name).join("config.toml")).first().copied()
+    }
+
+    /// Ends a part as a power cut would.
+    pub(crate) fn kill(&self, name: &str) {
+        let id = self.process(name).unwrap_or_else(|| panic!("{name} does not run"));
+        kill(id);
+        eventually(&format!("{name} is gone"), Duration::from_secs(10), || {
+            self.process(name).is_none().then_some(())
+        });
+    }
+
+    /// Starts a part that was killed, by its own configuration.
+    pub(crate) fn start(&self, name: &str) {
+        let kind = self.part(name)["kind"].as_str().unwrap().to_owned();
+        self.start_as(name, &kind);
+    }
+
+    /// Starts the process of a folder of the network.
+    pub(crate) fn start_as(&self, name: &str, kind: &str) {
+        let config = self.home.join(name).join("config.toml");
+        let log = self.home.join("logs").join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let child = command(&[kind, "start", "--config", config.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        // Whoever waits for it is this thread; it ends with the network.
+        std::thread::spawn(move || child.wait_with_output());
+    }
+
+    /// A ledger of the network, once it answers.
+    pub(crate) async fn ledger(&self, name: &str) -> Ledger {
+        let serves = self.serves(name);
+        let client = LedgerClient::new(&format!("http://{serves}")).unwrap();
+        let end = tokio::time::Instant::now() + START_WITHIN;
+        loop {
+            match client.status().await {
+                Ok(status) => return Ledger { chain: status.chain_id, client },
+                Err(error) => {
+                    assert!(tokio::time::Instant::now() < end, "{name} does not answer: {error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    /// A party of the network, with its key.
+    pub(crate) fn party(&self, name: &str) -> Party {
+        let passphrase = PassphraseSource::File(self.home.join("passphrase")).read().unwrap();
+        let keys = Keystore::new(self.home.join("parties"));
+        Party::new(keys.load(name, &passphrase).unwrap())
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        processes_of(&self.home).into_iter().for_each(kill);
+    }
+}
+
+fn kill(id: u32) {
+    // It may have ended by itself meanwhile.
+    let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+}

@@ -1,0 +1,245 @@
+//! Who acts on a network, and the ledgers that they ask.
+
+use std::{collections::BTreeMap, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
+use tombolo_crypto::{digest, secp256k1::SecretKey};
+use tombolo_hub::{HubCall, govern::Act};
+use tombolo_islet::signer::{Signer, now, random};
+use tombolo_islet_core::{IsletCall, ShareOrder};
+use tombolo_ledger::Call;
+use tombolo_proto::{
+    LedgerClient,
+    client::ClientError,
+    view::{LaneView, LinkView, Receipt},
+};
+use tombolo_swap::two_phase::Begin;
+use tombolo_types::{
+    Address, Amount, Hash, Refusal, UnixMillis,
+    action::{Action, Authorisation, Branch, Pay, Terms},
+    envelope::{
+        Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
+    },
+    id::{AssetId, ChainId, GlobalId, IdentityId, LinkId, SchemaId, TxId, Xid},
+    lane::DATA_LANE,
+    message::DataClass,
+};
+
+/// How long anything on loopback may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One ledger.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    pub(crate) chain: ChainId,
+    pub(crate) client: LedgerClient,
+}
+
+impl Ledger {
+    /// State as JSON.
+    pub(crate) async fn query(&self, path: &str) -> serde_json::Value {
+        serde_json::from_str(&self.client.query(path, None, 0).await.unwrap().json).unwrap()
+    }
+
+    /// How a transaction ended.
+    pub(crate) async fn receipt(&self, id: TxId) -> Receipt {
+        until("the transaction is final", || async {
+            self.client.transaction(id, Duration::from_secs(5)).await.unwrap()
+        })
+        .await
+    }
+
+    /// One end of a link.
+    pub(crate) async fn link(&self, id: LinkId) -> LinkView {
+        let links = self.client.links().await.unwrap().links;
+        links.into_iter().find(|link| link.id == id).expect("the link is there")
+    }
+
+    /// The data lane of a link.
+    pub(crate) async fn data_lane(&self, id: LinkId) -> LaneView {
+        let lanes = self.link(id).await.lanes;
+        lanes.into_iter().find(|lane| lane.lane == DATA_LANE).expect("the lane is there")
+    }
+}
+
+/// A party: an identity that signs with its first key.
+pub(crate) struct Party {
+    signer: Signer,
+    nonces: Mutex<BTreeMap<ChainId, u64>>,
+}
+
+impl Party {
+    pub(crate) fn new(key: SecretKey) -> Self {
+        Self { signer: Signer::first_key(key, 0), nonces: Mutex::default() }
+    }
+
+    pub(crate) fn identity(&self) -> IdentityId {
+        self.signer.identity()
+    }
+
+    pub(crate) fn key(&self) -> &SecretKey {
+        self.signer.key()
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.key().address()
+    }
+
+    /// Hands a call to the door, after all that it handed in before.
+    pub(crate) async fn submit<C: borsh::BorshSerialize>(
+        &self,
+        ledger: &Ledger,
+        call: C,
+    ) -> Result<TxId, ClientError> {
+        let call = borsh::to_vec(&Call::Own(call)).unwrap();
+        let mut nonces = self.nonces.lock().await;
+        let nonce = match nonces.get(&ledger.chain) {
+            Some(nonce) => *nonce,
+            None => ledger.client.nonces(self.identity()).await?[0],
+        };
+        let (id, transaction) = self.signer.sign(ledger.chain, nonce, call);
+        ledger.client.submit(transaction).await?;
+        nonces.insert(ledger.chain, nonce + 1);
+        Ok(id)
+    }
+
+    /// Makes a call that must enter a block; gives its id and why it was refused there, if it was.
+    pub(crate) async fn attempt<C: borsh::BorshSerialize>(
+        &self,
+        ledger: &Ledger,
+        call: C,
+    ) -> (TxId, Option<Refusal>) {
+        let id = self.submit(ledger, call).await.unwrap();
+        (id, ledger.receipt(id).await.refusal)
+    }
+
+    /// Makes a call that must not be refused.
+    pub(crate) async fn call<C: borsh::BorshSerialize>(&self, ledger: &Ledger, call: C) -> TxId {
+        let (id, refusal) = self.attempt(ledger, call).await;
+        assert_eq!(refusal, None);
+        id
+    }
+
+    /// Begins a two-phase commit of one payment on each of these links, from one party to another.
+    pub(crate) async fn begin_payments(
+        &self,
+        hub: &Ledger,
+        branches: &[(LinkId, &Party, &Party)],
+    ) -> (Xid, TxId) {
+        /// Longer than any test: no commit here shall end by its deadline.
+        const DEADLINE_MS: u64 = 3_600_000;
+        let pay = |from: &Party, to: &Party| {
+            let (from, to) = (from.address(), to.address());
+            Action::Pay(Pay { from, to, asset: coin(), amount: Amount(1) })
+        };
+        let bodies: Vec<Branch> =
+            branches.iter().map(|(link, from, to)| Branch::new(*link, &[pay(from, to)])).collect();
+        let terms = Terms {
+            hub: hub.chain,
+            beginner: self.identity(),
+            salt: random(),
+            deadline: now().saturating_add(DEADLINE_MS),
+            branches: bodies.iter().map(digest::branch).collect(),
+        };
+        let xid = digest::xid(&terms);
+        let authorisations = (0u32..)
+            .zip(branches)
+            .map(|(branch, (_, payer, _))| Authorisation {
+                branch,
+                account: payer.address(),
+                signature: payer.key().sign(digest::authorisation(xid)),
+            })
+            .collect();
+        let begin = Begin { terms, branches: bodies, authorisations };
+        let id = self.submit(hub, HubCall::Begin(Box::new(begin))).await.unwrap();
+        (xid, id)
+    }
+}
+
+/// The coin of a devnet's accounts.
+pub(crate) fn coin() -> AssetId {
+    digest::Preimage::tagged("asset").bytes(b"demo-coin").finish().into()
+}
+
+/// Has an act proposed by one stakeholder and approved by another, which is a quorum on a devnet.
+pub(crate) async fn govern(hub: &Ledger, proposer: &Party, approver: &Party, act: Act) {
+    let proposal = proposer.call(hub, HubCall::Propose(Box::new(act))).await.into();
+    approver.call(hub, HubCall::Approve { proposal }).await;
+}
+
+/// A weather station on an islet: each reading is a new open item.
+pub(crate) struct Station {
+    pub(crate) device: Party,
+    pub(crate) owner: IdentityId,
+    pub(crate) islet: Ledger,
+    schema: SchemaId,
+    prefix: Hash,
+}
+
+impl Station {
+    /// The station of a devnet, with a name space of its own.
+    pub(crate) async fn new(hub: &Ledger, islet: Ledger, device: Party, owner: &Party) -> Self {
+        let schemas = hub.query("schemas").await;
+        let entries = schemas["entries"].as_array().unwrap();
+        let weather = entries.iter().find(|schema| schema["name"] == "weather").unwrap();
+        let schema = weather["schema"].as_str().unwrap().parse().unwrap();
+        Self { device, owner: owner.identity(), islet, schema, prefix: random() }
+    }
+
+    fn local_id(&self, number: u64) -> String {
+        format!("{:.10}/{number}", self.prefix.to_string())
+    }
+
+    /// The call that enters reading `number` and shares it with `destination`.
+    pub(crate) fn reading(&self, number: u64, destination: Option<ChainId>) -> IsletCall {
+        let at = UnixMillis(1_700_000_000_000 + number);
+        let readings = ["precipitation", "temp_max", "temp_min", "wind"].map(|name| Reading {
+            name: name.into(),
+            at,
+            value: Value::Number(Decimal::new(i128::from(number % 50), 0).unwrap()),
+        });
+        let envelope = Envelope {
+            version: ENVELOPE_VERSION,
+            home: self.islet.chain,
+            owner: self.owner,
+            local_id: self.local_id(number),
+            item_version: 1,
+            class: DataClass::Open,
+            schema: self.schema,
+            device: self.device.identity(),
+            terms: "CC-BY-4.0".into(),
+            policy_hash: Hash::ZERO,
+            hash_algorithm: HashAlgorithm::Keccak256,
+            signature_algorithm: SignatureAlgorithm::Secp256k1,
+            salt: random().0,
+            time: at,
+            readings: readings.into(),
+            extensions: BTreeMap::new(),
+        };
+        let envelope = envelope.canonical().unwrap().into_bytes();
+        let signature = self.device.key().sign(digest::envelope(&envelope));
+        let order = |destination| ShareOrder { destination, not_after: UnixMillis::ZERO };
+        IsletCall::Submit { envelope, signature, share: destination.map(order) }
+    }
+
+    /// Enters and shares reading `number`; gives the operation's id.
+    pub(crate) async fn share(&self, number: u64, destination: ChainId) -> GlobalId {
+        let call = self.reading(number, Some(destination));
+        let id = self.device.submit(&self.islet, call).await.unwrap();
+        tombolo_ledger::block::global_id(id)
+    }
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{what}: not so after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
