@@ -8,3 +8,4 @@ mod devnet;
 mod network;
 mod party;
 mod run;
+mod validators;

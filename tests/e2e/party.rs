@@ -19,7 +19,7 @@ use tombolo_types::{
     envelope::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
-    id::{AssetId, ChainId, GlobalId, IdentityId, LinkId, SchemaId, TxId, Xid},
+    id::{AssetId, ChainId, DataId, GlobalId, IdentityId, LinkId, SchemaId, TxId, Xid},
     lane::DATA_LANE,
     message::DataClass,
 };
@@ -58,6 +58,16 @@ impl Ledger {
     pub(crate) async fn data_lane(&self, id: LinkId) -> LaneView {
         let lanes = self.link(id).await.lanes;
         lanes.into_iter().find(|lane| lane.lane == DATA_LANE).expect("the lane is there")
+    }
+
+    /// Waits for a block after the present one, and gives its height.
+    pub(crate) async fn next_block(&self) -> u64 {
+        let before = self.client.status().await.unwrap().height;
+        until("the next block comes", || async {
+            let status = self.client.status().await.ok()?;
+            (status.height > before).then_some(status.height.0)
+        })
+        .await
     }
 }
 
@@ -187,6 +197,11 @@ impl Station {
 
     fn local_id(&self, number: u64) -> String {
         format!("{:.10}/{number}", self.prefix.to_string())
+    }
+
+    /// The item that reading `number` is, on every ledger.
+    pub(crate) fn data_id(&self, number: u64) -> DataId {
+        digest::data_id(self.islet.chain, self.owner, &self.local_id(number))
     }
 
     /// The call that enters reading `number` and shares it with `destination`.
