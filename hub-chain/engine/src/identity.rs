@@ -1,6 +1,6 @@
 //! The key of a node's network connections, which is not its consensus key.
 
-use arc_malachitebft_app_channel::app::types::Keypair;
+use arc_malachitebft_app_channel::app::types::{Keypair, PeerId as LibraryPeerId};
 use std::{
     fmt, fs,
     io::{self, Write as _},
@@ -37,8 +37,15 @@ pub enum IdentityError {
 }
 
 /// The public name of a node's connection key, by which its peers know it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(LibraryPeerId);
+
+impl PeerId {
+    /// As the consensus library knows it.
+    pub(crate) fn of_library(self) -> LibraryPeerId {
+        self.0
+    }
+}
 
 /// Text that is no peer id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +57,7 @@ pub struct ParsePeerIdError {
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.to_base58())
     }
 }
 
@@ -58,8 +65,7 @@ impl FromStr for PeerId {
     type Err = ParsePeerIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed = arc_malachitebft_app_channel::app::net::PeerId::from_str(text);
-        parsed.map(|id| Self(id.to_base58())).map_err(|_| ParsePeerIdError { text: text.into() })
+        text.parse().map(Self).map_err(|_| ParsePeerIdError { text: text.into() })
     }
 }
 
@@ -68,7 +74,11 @@ impl FromStr for PeerId {
 /// # Errors
 /// [`IdentityError`] where the file cannot be used.
 pub fn peer_id(home: &Path) -> Result<PeerId, IdentityError> {
-    Ok(PeerId(keypair(home)?.public().to_peer_id().to_base58()))
+    let name = keypair(home)?.public().to_peer_id().to_bytes();
+    // The library spells names in two types; what one writes the other reads.
+    LibraryPeerId::from_bytes(&name)
+        .map(PeerId)
+        .map_err(|_| IdentityError::Content { path: home.join(FILE) })
 }
 
 /// The key itself.

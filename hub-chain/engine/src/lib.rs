@@ -23,6 +23,7 @@ mod config;
 mod context;
 mod desk;
 mod driver;
+mod gate;
 mod guard;
 pub mod identity;
 mod ledger;

@@ -25,6 +25,12 @@ pub struct Metrics {
     pub peers_connected: u64,
     /// Connections to peers that were lost since the start.
     pub peers_dropped_total: u64,
+    /// Connections of others than the configured peers that were closed since the start; those
+    /// that ended within the handshake are counted apart.
+    pub strangers_dropped_total: u64,
+    /// Connections that came in and ended within the handshake, or were refused one, since the
+    /// start of the process.
+    pub handshakes_failed_total: u64,
     /// Voting power that is connected, with one's own.
     pub power_connected: u64,
     /// Voting power of the whole set.
@@ -47,6 +53,8 @@ pub(crate) struct Shared {
     mempool_bytes: AtomicU64,
     peers_connected: AtomicU64,
     peers_dropped: AtomicU64,
+    strangers_dropped: AtomicU64,
+    handshakes_failed: AtomicU64,
     power_connected: AtomicU64,
     evidence: AtomicU64,
     withheld: AtomicU64,
@@ -67,6 +75,8 @@ impl Shared {
             peers_configured: peers_configured as u64,
             peers_connected: self.peers_connected.load(Relaxed),
             peers_dropped_total: self.peers_dropped.load(Relaxed),
+            strangers_dropped_total: self.strangers_dropped.load(Relaxed),
+            handshakes_failed_total: self.handshakes_failed.load(Relaxed),
             power_connected: self.power_connected.load(Relaxed),
             power_total,
             evidence_total: self.evidence.load(Relaxed),
@@ -98,6 +108,14 @@ impl Shared {
 
     pub(crate) fn count_withheld(&self) {
         self.withheld.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_stranger(&self) {
+        self.strangers_dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn set_handshakes_failed(&self, failed: u64) {
+        self.handshakes_failed.store(failed, Relaxed);
     }
 
     pub(crate) fn count_refused(&self) {

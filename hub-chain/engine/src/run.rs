@@ -2,9 +2,10 @@
 //! must then end the process.
 
 use arc_malachitebft_app_channel::{
-    Channels, ConsensusContext, EngineBuilder, EngineHandle as Consensus, NetworkContext,
-    NetworkIdentity, RequestContext, Signer as _, SyncContext, WalContext,
-    app::{types::codec::Codec as _, wal},
+    Channels, ConsensusContext, EngineBuilder, EngineHandle as Consensus, NetworkIdentity,
+    RequestContext, Signer as _, SyncContext, WalContext,
+    app::{config::NodeConfig as _, metrics::SharedRegistry, types::codec::Codec as _, wal},
+    spawn::spawn_network_actor,
 };
 use std::{
     fs, io,
@@ -27,6 +28,7 @@ use crate::{
     context::{Context, Voter},
     desk::Desk,
     driver::Driver,
+    gate,
     guard::{Guard, GuardError},
     identity::{self, IdentityError},
     ledger::Ledger,
@@ -241,7 +243,7 @@ pub async fn run(
     };
     let patience = desk.application.timing().bounded().no_height_limit;
     let (ledger, thread) = Ledger::spawn(desk).map_err(Fatal::from)?;
-    let started = start(&config, keys.clone(), log).await;
+    let started = start(&config, keys.clone(), log, Arc::clone(&shared)).await;
     let (channels, consensus) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -304,6 +306,7 @@ async fn start(
     config: &EngineConfig,
     keys: Keys,
     log: PathBuf,
+    shared: Arc<Shared>,
 ) -> Result<(Channels<Context>, Consensus), EngineError> {
     let failed = |why: &dyn std::fmt::Display| EngineError::Start { why: why.to_string() };
     let settings = settings(config)?;
@@ -316,9 +319,20 @@ async fn start(
     let identity =
         NetworkIdentity::new_validator(config.moniker.clone(), keypair, address.to_string(), proof);
     let checker = Checker { chain: keys.chain };
+    let (network, parts) = spawn_network_actor(
+        identity,
+        settings.consensus(),
+        settings.value_sync(),
+        &SharedRegistry::global().with_moniker(&config.moniker),
+        TomboloCodec,
+    )
+    .await
+    .map_err(|error| failed(&format!("{error:#}")))?;
+    let peers = config.peers.iter().map(|peer| peer.peer_id.of_library()).collect();
+    let network = gate::put_before(network, peers, shared).await.map_err(|e| failed(&e))?;
     EngineBuilder::new(Context, settings)
         .with_default_wal(WalContext::new(log, TomboloCodec))
-        .with_default_network(NetworkContext::new(identity, TomboloCodec))
+        .with_custom_network(network, parts)
         .with_default_sync(SyncContext::new(TomboloCodec))
         .with_default_consensus(ConsensusContext::new_validator(
             Voter(address),

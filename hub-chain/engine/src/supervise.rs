@@ -11,6 +11,7 @@ use tombolo_types::Address;
 
 use crate::{
     application::{Fatal, Tip},
+    gate,
     ledger::Ledger,
     metrics::Shared,
     run::EngineError,
@@ -85,6 +86,7 @@ impl Watch {
             sleep(WATCH_INTERVAL).await;
             let current = self.tip.borrow_and_update().height;
             let connected = self.connected().await;
+            self.shared.set_handshakes_failed(gate::handshakes_failed());
             if current != height || !connected {
                 (height, since) = (current, Instant::now());
             } else if since.elapsed() > self.patience {
@@ -101,12 +103,15 @@ impl Watch {
             // The network does not answer: what is known of it stays, and the time counts on.
             _ => return true,
         };
-        let keys = dump.peers.values().filter_map(|peer| peer.consensus_public_key.as_deref());
+        // A stranger stands among the peers until its connection is closed.
+        let peers: Vec<_> =
+            dump.peers.values().filter(|peer| peer.peer_type.is_persistent()).collect();
+        let keys = peers.iter().filter_map(|peer| peer.consensus_public_key.as_deref());
         let mut validators: Vec<Address> =
             keys.filter_map(|key| key.try_into().ok().map(Address)).collect();
         validators.push(self.me);
         validators.sort_unstable();
         validators.dedup();
-        self.shared.set_connected(dump.peers.len(), &validators)
+        self.shared.set_connected(peers.len(), &validators)
     }
 }

@@ -307,7 +307,7 @@ fn peers(raw: Vec<RawPeer>, faults: &mut Faults) -> (Vec<Peer>, Vec<String>) {
         match peer.peer_id.parse::<PeerId>() {
             Ok(peer_id) => {
                 let twice = peers.iter().any(|other| other.peer_id == peer_id);
-                faults.check(!twice, key("peer_id"), &peer_id, "each peer once");
+                faults.check(!twice, key("peer_id"), peer_id, "each peer once");
                 peers.push(Peer { address: peer.p2p, peer_id });
             }
             Err(_) => faults.add(key("peer_id"), peer.peer_id, "a peer id such as 12D3KooW…"),

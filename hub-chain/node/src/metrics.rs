@@ -42,6 +42,8 @@ pub struct Metrics {
     mempool_bytes: Gauge,
     peers: Gauge,
     peers_dropped: Gauge,
+    strangers_dropped: Gauge,
+    handshakes_failed: Gauge,
     power_connected: Gauge,
     power_total: Gauge,
     rounds_repeated: Gauge,
@@ -67,6 +69,8 @@ impl Default for Metrics {
             mempool_bytes: Gauge::default(),
             peers: Gauge::default(),
             peers_dropped: Gauge::default(),
+            strangers_dropped: Gauge::default(),
+            handshakes_failed: Gauge::default(),
             power_connected: Gauge::default(),
             power_total: Gauge::default(),
             rounds_repeated: Gauge::default(),
@@ -114,6 +118,10 @@ impl Metrics {
         r.register("peers_connected", "Peers that are connected", self.peers.clone());
         let text = "Connections to peers lost since the start";
         r.register("peers_dropped", text, self.peers_dropped.clone());
+        let text = "Connections of others than the configured peers, closed since the start";
+        r.register("strangers_dropped", text, self.strangers_dropped.clone());
+        let text = "Connections to the consensus port that ended within the handshake";
+        r.register("handshakes_failed", text, self.handshakes_failed.clone());
         let text = "Voting power that is connected, with one's own";
         r.register("power_connected", text, self.power_connected.clone());
         r.register("power", "Voting power of the whole set", self.power_total.clone());
@@ -174,6 +182,8 @@ impl Metrics {
             (&self.mempool_bytes, engine.mempool_bytes),
             (&self.peers, engine.peers_connected),
             (&self.peers_dropped, engine.peers_dropped_total),
+            (&self.strangers_dropped, engine.strangers_dropped_total),
+            (&self.handshakes_failed, engine.handshakes_failed_total),
             (&self.power_connected, engine.power_connected),
             (&self.power_total, engine.power_total),
             (&self.rounds_repeated, engine.rounds_repeated_total),
