@@ -8,4 +8,5 @@ mod devnet;
 mod network;
 mod party;
 mod run;
+mod strangers;
 mod validators;

@@ -62,6 +62,16 @@ impl Devnet {
         self.part(name)["serves"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Where a node shows its metrics.
+    pub(crate) fn metrics(&self, name: &str) -> SocketAddr {
+        self.part(name)["metrics"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Where a node's peers connect.
+    pub(crate) fn peer_port(&self, name: &str) -> SocketAddr {
+        tombolo_node::config::load(&self.home.join(name).join("config.toml")).unwrap().p2p_listen
+    }
+
     /// The number of the process that runs a part, whoever started it.
     pub(crate) fn process(&self, name: &str) -> Option<u32> {
         processes_of(&self.home.join(name).join("config.toml")).first().copied()
@@ -120,6 +130,12 @@ impl Devnet {
     }
 }
 
+/// Bytes of memory that a process holds.
+pub(crate) fn resident_bytes(process: u32) -> u64 {
+    let pages = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
 impl Drop for Devnet {
     fn drop(&mut self) {
         processes_of(&self.home).into_iter().for_each(kill);
@@ -129,4 +145,28 @@ impl Drop for Devnet {
 fn kill(id: u32) {
     // It may have ended by itself meanwhile.
     let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+}
+
+/// A page that a part serves over HTTP.
+pub(crate) fn page(address: SocketAddr, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+/// The sum of a metric over those of its lines whose labels hold all of `labels`; 0 where there is
+/// none.
+pub(crate) fn metric(page: &str, name: &str, labels: &[&str]) -> f64 {
+    page.lines()
+        .filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '))
+        .filter(|(rest, _)| rest.is_empty() || rest.starts_with('{'))
+        .filter(|(rest, _)| labels.iter().all(|label| rest.contains(label)))
+        .map(|(_, value)| value.parse::<f64>().unwrap())
+        .sum()
 }
