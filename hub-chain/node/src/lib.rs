@@ -22,6 +22,7 @@ pub mod home;
 pub mod hub;
 pub mod journal;
 pub mod keys;
+pub mod listener;
 pub mod metrics;
 mod push;
 pub mod query;

@@ -43,6 +43,7 @@ pub struct Metrics {
     peers: Gauge,
     peers_dropped: Gauge,
     strangers_dropped: Gauge,
+    turned_away: Gauge,
     handshakes_failed: Gauge,
     power_connected: Gauge,
     power_total: Gauge,
@@ -70,6 +71,7 @@ impl Default for Metrics {
             peers: Gauge::default(),
             peers_dropped: Gauge::default(),
             strangers_dropped: Gauge::default(),
+            turned_away: Gauge::default(),
             handshakes_failed: Gauge::default(),
             power_connected: Gauge::default(),
             power_total: Gauge::default(),
@@ -92,6 +94,8 @@ impl Default for Metrics {
 pub struct Sample {
     /// What the engine counts.
     pub engine: tombolo_engine::Metrics,
+    /// Connections of callers and watchers that found no place.
+    pub turned_away: u64,
     /// Milliseconds for which each link's client still trusts, by link.
     pub trust_ms: Vec<(String, u64)>,
     /// The store's size in bytes.
@@ -128,6 +132,8 @@ impl Metrics {
         let text = "Rounds above the first since the start; each cost a time-out";
         r.register("rounds_repeated", text, self.rounds_repeated.clone());
         r.register("transactions", "Transactions in final blocks", self.transactions.clone());
+        let text = "Connections of callers and watchers that found no place";
+        r.register("connections_turned_away", text, self.turned_away.clone());
         let text = "Refusals at the door, by class";
         r.register("door_refusals", text, self.refusals.clone());
         r.register("mempool_transactions", "Transactions that wait", self.mempool.clone());
@@ -187,6 +193,7 @@ impl Metrics {
             (&self.power_connected, engine.power_connected),
             (&self.power_total, engine.power_total),
             (&self.rounds_repeated, engine.rounds_repeated_total),
+            (&self.turned_away, sample.turned_away),
             (&self.store_bytes, sample.store_bytes),
             (&self.index_behind, sample.index_behind),
         ] {
@@ -215,6 +222,7 @@ mod tests {
         metrics.refused(Class::Auth);
         let sample = Sample {
             engine: tombolo_engine::Metrics { height: 7, mempool_count: 3, ..Default::default() },
+            turned_away: 2,
             trust_ms: vec![("0xab".into(), 90_000)],
             store_bytes: 5,
             index_behind: 4,
@@ -226,6 +234,7 @@ mod tests {
             "node_door_refusals_total{class=\"E_AUTH\"} 1",
             "node_door_refusals_total{class=\"E_LIMIT\"} 0",
             "node_link_trust_left_seconds{link=\"0xab\"} 90",
+            "node_connections_turned_away 2",
             "node_store_bytes 5",
             "node_index_behind 4",
         ] {

@@ -8,6 +8,7 @@ use crate::{
     door::Door,
     home::{self, GenesisError},
     keys::{KeyError, Keystore},
+    listener::BoundedListener,
     metrics::{Metrics, Sample},
     push::Pusher,
     query::Queries,
@@ -210,15 +211,20 @@ pub async fn start<M: Machine>(
         alarm,
     });
     let mut parts = JoinSet::new();
+    let grpc = BoundedListener::new(grpc, server::CALLERS);
+    let mut turned_away = vec![grpc.turned_away()];
     let served = server::serve_grpc(grpc, api, front.clone());
     parts.spawn(async move { ("index", index.await.map_err(|error| error.to_string())) });
     parts.spawn(async move { ("gRPC", served.await.map_err(|error| error.to_string())) });
     if let Some(http) = http {
+        let http = BoundedListener::new(http, server::WATCHERS);
+        turned_away.push(http.turned_away());
         let health = Arc::new(NodeHealth {
             chain,
             engine: engine.clone(),
             explorer,
             metrics,
+            turned_away,
             height: AtomicU64::new(0),
             since_ms: AtomicU64::new(now().0),
         });
@@ -371,6 +377,7 @@ struct NodeHealth<M> {
     engine: EngineHandle,
     explorer: Explorer,
     metrics: Arc<Metrics>,
+    turned_away: Vec<Arc<AtomicU64>>,
     height: AtomicU64,
     since_ms: AtomicU64,
 }
@@ -387,6 +394,7 @@ impl<M: Machine> Health for NodeHealth<M> {
         let sample = Sample {
             engine: self.engine.metrics(),
             index_behind: log_size.saturating_sub(self.explorer.indexed()),
+            turned_away: self.turned_away.iter().map(|count| count.load(Relaxed)).sum(),
             trust_ms: links.map(left).collect(),
             // Only a number for people; a store that cannot be read shows elsewhere.
             store_bytes: self.chain.store().size_bytes().unwrap_or_default(),

@@ -1,8 +1,9 @@
 //! The two listeners: gRPC for everybody, HTTP for whoever watches the node. All limits of the
-//! interface stand here as one list.
+//! interface stand here as one list; [`listener`](crate::listener) keeps those of connections.
 //!
 //! Attacks: A50, A51, A52 (nothing compressed is taken), A54.
 
+use crate::listener::{BoundedListener, Bounds};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use std::{
     collections::HashMap,
@@ -10,8 +11,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tombolo_proto::{
     limits::MESSAGE_BYTES_MAX,
@@ -22,6 +21,16 @@ use tombolo_types::{Class, Refusal};
 use tonic::{Request, Status, service::InterceptorLayer, transport::Server};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 
+/// Connections of callers. A process may often open no more than 1,024 files, and the store and
+/// the peers need theirs. Who calls keeps a connection, so it must speak soon and may last.
+pub const CALLERS: Bounds =
+    Bounds { connections_max: 512, greeting_time: Duration::from_secs(10), time_max: None };
+/// Connections of whoever watches: pages are small, and a watcher connects again.
+pub const WATCHERS: Bounds = Bounds {
+    connections_max: 64,
+    greeting_time: Duration::from_secs(5),
+    time_max: Some(Duration::from_secs(20)),
+};
 /// Calls at a time, over all connections; more are refused at once.
 const CALLS_MAX: usize = 4_096;
 /// Calls at a time of one connection.
@@ -34,7 +43,6 @@ const CONNECTIONS_REMEMBERED: usize = 8_192;
 /// The longest call; a wait for a transaction's end is shorter.
 const CALL_TIME: Duration = Duration::from_secs(15);
 const KEEPALIVE: Duration = Duration::from_secs(20);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
@@ -45,7 +53,7 @@ const PENDING_RESETS_MAX: usize = 32;
 /// # Errors
 /// What the transport says.
 pub async fn serve_grpc<L: Ledger>(
-    listener: TcpListener,
+    listener: BoundedListener,
     ledger: L,
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
@@ -71,11 +79,9 @@ pub async fn serve_grpc<L: Ledger>(
         .http2_max_local_error_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
-        .tcp_keepalive(Some(TCP_KEEPALIVE))
-        .tcp_nodelay(true)
         .layer(limits)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), cancel.cancelled_owned())
+        .serve_with_incoming_shutdown(listener, cancel.cancelled_owned())
         .await
 }
 
@@ -140,7 +146,7 @@ pub trait Health: Send + Sync + 'static {
 /// # Errors
 /// What the system says.
 pub async fn serve_http(
-    listener: TcpListener,
+    listener: BoundedListener,
     health: Arc<dyn Health>,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {

@@ -8,12 +8,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_islet::{adapter::LedgerAdapter, signer::Signer};
-use tombolo_node::{keys::Keystore, telemetry};
+use tombolo_node::{keys::Keystore, listener::BoundedListener, server::WATCHERS, telemetry};
 use tombolo_proto::client::LedgerClient;
 use tombolo_relayer::{Endpoint, LinkReport, LinkTask, Metrics, Reports, serve_reports};
 use tombolo_types::{id::LinkId, transaction::NONCE_LANES};
@@ -145,7 +145,11 @@ async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
     let mut tasks = JoinSet::new();
     if let Some(listen) = service.config.status_listen {
         let (metrics, reports) = (service.metrics.clone(), service.reports.clone());
-        tasks.spawn(serve_reports(listen, metrics, reports, cancel.child_token()));
+        let listener = TcpListener::bind(listen).await;
+        let listener =
+            listener.with_context(|| format!("the status page cannot listen at {listen}"))?;
+        let listener = BoundedListener::new(listener, WATCHERS);
+        tasks.spawn(serve_reports(listener, metrics, reports, cancel.child_token()));
     }
     let serving = cancel.child_token();
     tasks.spawn(async move { service.serve(serving).await });

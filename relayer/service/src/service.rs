@@ -1,12 +1,11 @@
 //! Settings, and the small web page that says how the relayer stands.
 
 use crate::{metrics::Metrics, report::Reports};
-use axum::{Json, Router, routing::get};
+use axum::{Json, Router, routing::get, serve::Listener};
 use std::{
-    net::SocketAddr,
+    fmt::Debug,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tombolo_relayer_core::{Pace, backoff::Backoff};
 use tombolo_types::UnixMillis;
@@ -34,12 +33,13 @@ impl Default for Settings {
     }
 }
 
-/// Serves `/metrics` (Prometheus), `/status` (JSON), `/alive` and `/ready` until cancelled.
+/// Serves `/metrics` (Prometheus), `/status` (JSON), `/alive` and `/ready` until cancelled. How many
+/// may connect, and for how long, is the listener's matter.
 ///
 /// # Errors
-/// Where the port cannot be bound.
-pub async fn serve_reports(
-    listen: SocketAddr,
+/// What the system says.
+pub async fn serve_reports<L: Listener<Addr: Debug>>(
+    listener: L,
     metrics: Metrics,
     reports: Reports,
     cancel: CancellationToken,
@@ -60,9 +60,6 @@ pub async fn serve_reports(
                 }
             }),
         );
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| anyhow::anyhow!("the status page cannot listen at {listen}: {error}"))?;
     axum::serve(listener, pages).with_graceful_shutdown(cancel.cancelled_owned()).await?;
     Ok(())
 }
