@@ -5,6 +5,7 @@ mod commands;
 mod conformance;
 mod demo;
 mod devnet;
+mod hostile;
 mod network;
 mod party;
 mod run;
