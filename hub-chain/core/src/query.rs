@@ -16,7 +16,7 @@ use tombolo_ledger::{
 use tombolo_swap::two_phase::{Phase, Progress, Seat};
 use tombolo_types::{
     Address, Hash, Height, LaneNumber, Refusal, UnixMillis,
-    id::{ChainId, DataId, GlobalId, IdentityId, LinkId, SchemaId, Xid},
+    id::{ChainId, DataId, IdentityId, LinkId, SchemaId, Xid},
     refuse,
     schema::Schema,
     store::View,
@@ -193,8 +193,6 @@ pub fn pending(view: &dyn View, link: LinkId, from: u64, limit: usize) -> Vec<(u
 pub struct CommitView {
     /// Which.
     pub xid: Xid,
-    /// The operation on all ledgers.
-    pub global_id: GlobalId,
     /// Preparing, decided or finished, and how.
     pub phase: Phase,
     /// `preparing`, `committed`, `aborted` or `finished`.
@@ -221,7 +219,6 @@ fn commit_view(commit: &Commit) -> CommitView {
     };
     CommitView {
         xid: coordinator.xid(),
-        global_id: commit.global_id,
         phase,
         status: match phase {
             Phase::Preparing => "preparing",

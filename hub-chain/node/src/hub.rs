@@ -292,7 +292,6 @@ fn commit(it: &CommitView) -> Value {
     };
     let mut value = json!({
         "xid": it.xid.to_string(),
-        "global_id": it.global_id.to_string(),
         "status": status,
         "finished": finished,
         "deadline_ms": it.deadline.0,

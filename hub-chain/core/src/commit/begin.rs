@@ -104,7 +104,7 @@ fn start(
     let checked = check(cx, begin, own)?;
     check_parties(cx, begin, by)?;
     let xid = checked.xid();
-    cx.record.remark = format!("xid {xid}");
+    cx.record.global_id = GlobalId(xid.0);
     let mut plan = Plan { beginner: by.principal, ..Plan::default() };
     // The body of an item stands in its MoveIn alone, so it is judged there, for both ends.
     for (id, actions) in checked.branches() {
@@ -380,7 +380,6 @@ fn keep(
     };
     let commit = Commit {
         coordinator: step.state.clone(),
-        global_id: cx.record.global_id,
         parties: parties(cx, begin, by),
         height: cx.block.height,
         time: cx.block.time,

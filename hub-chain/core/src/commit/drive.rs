@@ -21,11 +21,10 @@ use tombolo_types::{
 /// Gives up an undecided commit, for its beginner.
 pub(crate) fn withdraw(cx: &mut Context<'_, '_>, xid: Xid) -> Result<(), Refusal> {
     cx.record.protocol = "2pc".into();
-    cx.record.remark = format!("xid {xid}");
     let Some(commit) = COMMITS.get(cx.state, &xid) else {
         refuse!(NotFound, "there is no unfinished commit {xid}");
     };
-    cx.record.global_id = commit.global_id;
+    cx.record.global_id = commit.global_id();
     let terms = commit.coordinator.terms();
     // For an account that began on its chain speaks the identity that it is bound to.
     let speaks = commit.parties.first().is_some_and(|party| *party == cx.signer_id());
@@ -234,7 +233,7 @@ fn decide(cx: &mut Context<'_, '_>, commit: &Commit, verdict: Verdict) {
                 data::put_item(cx.state, &data::Item { height: cx.block.height, ..item.clone() });
             }
             record.operation = "commit".into();
-            record.remark = format!("committed, xid {xid}");
+            record.remark = "committed".into();
         }
         Verdict::Aborted(cause) => {
             for transfer in &commit.transfers {
@@ -242,7 +241,7 @@ fn decide(cx: &mut Context<'_, '_>, commit: &Commit, verdict: Verdict) {
             }
             record.operation = "abort".into();
             record.outcome = cause.class() as u8;
-            record.remark = format!("aborted, xid {xid}: {}", why(&cause));
+            record.remark = format!("aborted: {}", why(&cause));
         }
     }
     cx.append_record(record, commit.salt);
@@ -288,7 +287,7 @@ fn record(cx: &Context<'_, '_>, commit: &Commit) -> Record {
 
 /// Names in a record what is the same in all records of a commit.
 fn name(record: &mut Record, commit: &Commit) {
-    record.global_id = commit.global_id;
+    record.global_id = commit.global_id();
     record.parties.clone_from(&commit.parties);
     record.policy_hash = commit.policy_hash;
     record.evidence = commit.evidence;

@@ -26,8 +26,6 @@ use tombolo_types::{
 pub struct Commit {
     /// Terms, votes, decision.
     pub coordinator: Coordinator,
-    /// The operation on all ledgers: the id of the transaction that began it.
-    pub global_id: GlobalId,
     /// Who began it, and whose accounts it takes from; the revocation of one aborts it.
     pub parties: Vec<IdentityId>,
     /// When it began.
@@ -46,6 +44,14 @@ pub struct Commit {
     pub evidence: Hash,
     /// Salts records and messages.
     pub salt: Hash,
+}
+
+impl Commit {
+    /// What the operation is known by on every ledger: the xid, which its participants know, too.
+    #[must_use]
+    pub fn global_id(&self) -> GlobalId {
+        GlobalId(self.coordinator.xid().0)
+    }
 }
 
 const COMMITS: Table<Xid, Commit> = Table::new(*b"hX");

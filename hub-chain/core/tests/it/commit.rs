@@ -160,7 +160,9 @@ fn a_move_is_prepared_voted_decided_and_finished() {
     assert_eq!(run(&mut world, 1, &begin), None);
     let record = world.hub.last_record();
     assert_eq!((record.operation.as_str(), record.protocol.as_str()), ("begin", "2pc"));
+    // The same as in the records of both gateways.
     let global_id = record.global_id;
+    assert_eq!(global_id.0, xid(&begin).0);
     let (a, b) = world.links();
     let found = view(&world, &begin);
     assert_eq!((found.status, found.awaited), ("preparing", vec![a, b]));

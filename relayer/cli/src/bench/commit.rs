@@ -1,6 +1,6 @@
 //! Two-phase commits: two accounts on two islets pay each other, both or neither.
 
-use super::load::{Load, Measured, Source, run};
+use super::load::{Load, Measured, Piece, Source, run};
 use crate::{network::coin, party::Party, setup::Running};
 use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_hub::HubCall;
@@ -9,7 +9,7 @@ use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
     Address, Amount,
     action::{Action, Authorisation, Branch, Pay, Terms},
-    id::{ChainId, IdentityId, LinkId},
+    id::{ChainId, GlobalId, IdentityId, LinkId},
 };
 
 /// From Begin to the deadline, in milliseconds; what takes longer is aborted and fails the
@@ -34,7 +34,11 @@ pub(super) async fn measure(
         ],
         payers: [payer(city), payer(observatory)],
     };
-    let make = move |_| Ok(HubCall::Begin(Box::new(exchange.begin())));
+    let make = move |_| {
+        let begin = exchange.begin();
+        let known_as = Some(GlobalId(digest::xid(&begin.terms).0));
+        Ok(Piece { call: HubCall::Begin(Box::new(begin)), known_as })
+    };
     let source = Source { ledger: &running.hub, party: city, awaited: FINISHED, make };
     run(running, load, source, &[&running.hub], |flights, _, record| {
         if !flights.is_open(record.global_id) {

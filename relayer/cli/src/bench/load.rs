@@ -157,6 +157,12 @@ impl Flights {
     }
 }
 
+/// One call, and what its operation is known by where that is not its transaction.
+pub(super) struct Piece<C> {
+    pub(super) call: C,
+    pub(super) known_as: Option<GlobalId>,
+}
+
 /// Who submits what, and on which ledger.
 pub(super) struct Source<'r, M> {
     pub(super) ledger: &'r Ledger,
@@ -190,7 +196,7 @@ pub(super) async fn run<C, M>(
 ) -> anyhow::Result<Measured>
 where
     C: borsh::BorshSerialize + Send + 'static,
-    M: Fn(u32) -> anyhow::Result<C> + Clone + Send + 'static,
+    M: Fn(u32) -> anyhow::Result<Piece<C>> + Clone + Send + 'static,
 {
     let flights = Flights::new(load.in_flight);
     let mut followers = JoinSet::new();
@@ -246,7 +252,7 @@ where
 async fn warm_up<C, M>(flights: &Flights, load: &Load, source: &Source<'_, M>) -> anyhow::Result<()>
 where
     C: borsh::BorshSerialize + Send + 'static,
-    M: Fn(u32) -> anyhow::Result<C>,
+    M: Fn(u32) -> anyhow::Result<Piece<C>>,
 {
     let nonces = source.ledger.client.nonces(source.party.identity()).await?;
     let submitter = source.submitter(flights, 0);
@@ -271,7 +277,7 @@ async fn submit_all<C, M>(
 ) -> anyhow::Result<()>
 where
     C: borsh::BorshSerialize + Send + 'static,
-    M: Fn(u32) -> anyhow::Result<C> + Clone + Send + 'static,
+    M: Fn(u32) -> anyhow::Result<Piece<C>> + Clone + Send + 'static,
 {
     let nonces = source.ledger.client.nonces(source.party.identity()).await?;
     let mut submitters = JoinSet::new();
@@ -301,15 +307,16 @@ impl Submitter {
     async fn submit<C: borsh::BorshSerialize>(
         &self,
         mut nonce: u64,
-        calls: impl Iterator<Item = anyhow::Result<C>>,
+        pieces: impl Iterator<Item = anyhow::Result<Piece<C>>>,
     ) -> anyhow::Result<TxId> {
         let mut last = TxId::ZERO;
-        for call in calls {
+        for piece in pieces {
             self.flights.take_room(1).await?;
-            let call = borsh::to_vec(&Call::Own(call?)).context("encoding a call")?;
+            let Piece { call, known_as } = piece?;
+            let call = borsh::to_vec(&Call::Own(call)).context("encoding a call")?;
             let (id, transaction) = self.signer.sign(self.ledger.chain, nonce, call);
             // Before it is handed over: it may be final before the door has answered.
-            self.flights.submitted(global_id(id), self.awaited);
+            self.flights.submitted(known_as.unwrap_or_else(|| global_id(id)), self.awaited);
             self.hand_over(transaction).await?;
             nonce += 1;
             last = id;

@@ -1,6 +1,6 @@
 //! Open shares: a new item of one reading, submitted and shared by one device-signed transaction.
 
-use super::load::{Load, Measured, Source, run};
+use super::load::{Load, Measured, Piece, Source, run};
 use crate::setup::Running;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ pub(super) async fn measure(
     let make = move |number: u32| {
         let at = usize::try_from(number).unwrap_or(usize::MAX);
         let (envelope, signature) = readings.get(at).context("there is no such reading")?.clone();
-        Ok(IsletCall::Submit { envelope, signature, share: Some(order) })
+        let call = IsletCall::Submit { envelope, signature, share: Some(order) };
+        Ok(Piece { call, known_as: None })
     };
     let source = Source { ledger: from, party: device, awaited: RECORDED | COPIED, make };
     run(running, load, source, &[&running.hub, to], |flights, ledger, record| {

@@ -11,7 +11,7 @@ use tombolo_proto::{
 use tombolo_relayer::LinkReport;
 use tombolo_types::{
     Class, Hash, UnixMillis,
-    id::{ChainId, GlobalId, LinkId, TxId},
+    id::{ChainId, LinkId, TxId},
     lane::DATA_LANE,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Facts {
     pub(super) commit: Option<CommitFacts>,
     /// The hub's records of the operation, in order.
     pub(super) on_hub: Vec<RecordFacts>,
-    /// Each islet's records of the operation, and under the xid where it is a commit.
+    /// Each islet's records of the operation.
     pub(super) on_islets: Vec<IsletFacts>,
     /// How the transaction of this id ended, with the name of its ledger.
     pub(super) receipt: Option<(String, Receipt)>,
@@ -75,7 +75,6 @@ impl RecordFacts {
 /// A two-phase commit, as the hub shows it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct CommitFacts {
-    pub(super) global_id: String,
     /// `preparing`, `committed` or `aborted`.
     pub(super) status: String,
     pub(super) finished: bool,
@@ -136,22 +135,15 @@ impl Facts {
         relayer: RelayerFacts,
     ) -> anyhow::Result<Self> {
         let status = hub.status().await.context("asking the hub")?;
-        let mut on_hub = records(hub, id).await?;
-        let xid = on_hub.iter().find_map(xid_in).unwrap_or(id);
-        let commit = fetch_commit(hub, xid).await?;
-        if let Some(commit) = &commit
-            && on_hub.is_empty()
-        {
-            let begun_as: GlobalId = commit.global_id.parse().context("reading a global id")?;
-            on_hub = records(hub, begun_as.into()).await?;
-        }
         let mut receipt = receipt(hub, id, "the hub").await?;
+        // A transaction's record says to which operation it belongs.
+        let mut operation = operation_of(hub, receipt.as_ref()).await?;
         let links = hub.links().await.context("asking the hub for its links")?.links;
         let mut ways: Vec<Way> = links
             .into_iter()
             .map(|hub| Way { name: hub.chain_id.to_string(), hub, chain: None })
             .collect();
-        let mut on_islets = Vec::new();
+        let mut names = Vec::new();
         for islet in islets {
             let who =
                 islet.status().await.with_context(|| format!("asking {}", islet.address()))?;
@@ -160,18 +152,19 @@ impl Facts {
                 way.name.clone_from(&who.name);
                 way.chain = found.iter().find(|link| link.id == way.hub.id).cloned();
             }
-            let mut all = records(islet, id).await?;
-            if xid != id {
-                all.extend(records(islet, xid).await?);
-            }
-            on_islets.push(IsletFacts {
-                name: who.name.clone(),
-                chain: who.chain_id,
-                records: all,
-            });
             if receipt.is_none() {
                 receipt = self::receipt(islet, id, &who.name).await?;
+                operation = operation_of(islet, receipt.as_ref()).await?;
             }
+            names.push((who.name, who.chain_id));
+        }
+        let operation = operation.unwrap_or(id);
+        let on_hub = records(hub, operation).await?;
+        let commit = fetch_commit(hub, operation).await?;
+        let mut on_islets = Vec::new();
+        for (islet, (name, chain)) in islets.iter().zip(names) {
+            let records = records(islet, operation).await?;
+            on_islets.push(IsletFacts { name, chain, records });
         }
         Ok(Self { id, now: status.time, commit, on_hub, on_islets, receipt, ways, relayer })
     }
@@ -201,27 +194,12 @@ async fn fetch_commit(hub: &LedgerClient, xid: Hash) -> anyhow::Result<Option<Co
     }
 }
 
-/// The hub's records of a commit name its xid in their remark.
-fn xid_in(record: &RecordFacts) -> Option<Hash> {
-    let (_, rest) = record.remark.split_once("xid ")?;
-    rest.get(..66)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_xid_is_found_in_a_remark() {
-        let xid = Hash([0xab; 32]);
-        for (remark, found) in [
-            (format!("xid {xid}"), Some(xid)),
-            (format!("aborted, xid {xid}: withdrawn by the beginner"), Some(xid)),
-            ("xid 0x12".to_owned(), None),
-            ("completed".to_owned(), None),
-        ] {
-            let record = RecordFacts { remark: remark.clone(), ..RecordFacts::default() };
-            assert_eq!(xid_in(&record), found, "{remark}");
-        }
-    }
+/// The operation of a transaction that has a record.
+async fn operation_of(
+    ledger: &LedgerClient,
+    receipt: Option<&(String, Receipt)>,
+) -> anyhow::Result<Option<Hash>> {
+    let Some(position) = receipt.and_then(|(_, receipt)| receipt.record) else { return Ok(None) };
+    let page = ledger.records(position, 1).await.context("asking for a transaction's record")?;
+    Ok(page.records.first().map(|(_, salted)| salted.record.global_id.into()))
 }

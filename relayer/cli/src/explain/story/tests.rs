@@ -78,7 +78,6 @@ fn record(operation: &str, outcome: &str, remark: &str) -> RecordFacts {
 
 fn commit(status: &str, finished: bool) -> CommitFacts {
     CommitFacts {
-        global_id: Hash([1; 32]).to_string(),
         status: status.into(),
         finished,
         deadline_ms: 60_000,
