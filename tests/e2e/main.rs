@@ -1,6 +1,7 @@
 //! End to end: the real command, real processes on loopback, nothing simulated.
 
 mod audit;
+mod collector;
 mod commands;
 mod conformance;
 mod demo;
@@ -10,4 +11,5 @@ mod network;
 mod party;
 mod run;
 mod strangers;
+mod traces;
 mod validators;

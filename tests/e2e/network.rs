@@ -42,6 +42,22 @@ impl Devnet {
         devnet
     }
 
+    /// Has every part started again, with its spans sent to a collector at once.
+    pub(crate) fn export_spans_to(&self, collector: SocketAddr) {
+        self.tombolo("down");
+        for part in ["hub", "seattle", "mauna-loa", "relayer"] {
+            let config = self.home.join(part).join("config.toml");
+            let text = std::fs::read_to_string(&config).unwrap();
+            let text = format!("otlp_endpoint = \"http://{collector}\"\n{text}");
+            std::fs::write(&config, text).unwrap();
+        }
+        let up = command(&["devnet", "up", "--home", self.home.to_str().unwrap()])
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .output()
+            .unwrap();
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    }
+
     /// What `devnet` says to a verb.
     pub(crate) fn tombolo(&self, verb: &str) -> Value {
         last_json(&good(&["devnet", verb, "--json", "--home", self.home.to_str().unwrap()]))

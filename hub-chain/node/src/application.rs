@@ -20,6 +20,7 @@ use tombolo_types::{
     store::StoreError,
     transaction::{Block, DecidedBlock, SignedTransaction},
 };
+use tracing::field::{Empty, display};
 
 /// Executed blocks that are kept until one of them is decided: one that is locked, the present
 /// proposal, and one's own.
@@ -202,12 +203,24 @@ impl<M: Machine> LedgerApplication<M> {
             let record = &salted.record;
             let span = tracing::info_span!(
                 "node.operation.record",
+                global_id = %record.global_id,
                 operation = record.operation,
                 class = Class::from_number(record.outcome).map_or("done", Class::code),
-                global_id = %record.global_id,
-                height = %record.height,
+                height = record.height.0,
                 record = position,
+                link = Empty,
+                chain.source = Empty,
+                chain.destination = Empty,
+                lane = Empty,
+                number = Empty,
             );
+            if !record.link.is_zero() {
+                span.record("link", display(record.link));
+                span.record("chain.source", display(record.source_chain));
+                span.record("chain.destination", display(record.destination_chain));
+                span.record("lane", record.lane.0);
+                span.record("number", record.number.0);
+            }
             telemetry::join(&span, record.global_id);
         }
     }

@@ -258,7 +258,9 @@ impl Service {
 
     fn endpoint(&self, end: &End, nonce_lane: u8) -> anyhow::Result<Endpoint> {
         let signer = Signer::first_key(self.key.clone(), nonce_lane);
-        let adapter = LedgerAdapter::new(LedgerClient::new(&end.grpc)?, end.chain, signer);
+        // A node carries the trace of a delivery on.
+        let client = LedgerClient::new(&end.grpc)?.with_trace(telemetry::trace_parent);
+        let adapter = LedgerAdapter::new(client, end.chain, signer);
         Ok(Endpoint { name: end.name.clone(), chain: Arc::new(adapter) })
     }
 }

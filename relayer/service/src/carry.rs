@@ -3,15 +3,18 @@
 use crate::link::LinkTask;
 use std::collections::BTreeMap;
 use tombolo_adapter::{AdapterError, ClientView, LinkHead, Standing as Stand};
+use tombolo_crypto::digest;
 use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
 };
 use tombolo_types::{
-    id::ChainId,
+    MessageNumber,
+    action::Terms,
+    id::{ChainId, GlobalId},
     lane::{Delivery, Direction, LaneKey, Message},
     message::Body,
 };
-use tracing::Span;
+use tracing::{Instrument as _, Span, info_span};
 
 /// Both ends as they are now, with the proofs of what they say.
 ///
@@ -117,7 +120,9 @@ pub async fn carry(
                     source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
                 };
                 let brought = messages.len() as u64;
-                let _spans = spans(task, to, &messages);
+                let hop = Hop { task, to, sight, key };
+                let spans = hop.spans(*first, &messages);
+                let submission = hop.submission(*first, brought, &spans);
                 let delivery = Delivery {
                     leaf: proved.leaf.clone(),
                     head_proof: proved.head_proof.clone(),
@@ -126,7 +131,8 @@ pub async fn carry(
                     range,
                 };
                 let seen = sight.end(to.other()).time;
-                let outcome = sink.deliver(delivery).await?;
+                let outcome = sink.deliver(delivery).instrument(submission).await?;
+                drop(spans);
                 tracing::debug!(
                     link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
                     height = %outcome.height, "delivered"
@@ -142,24 +148,71 @@ pub async fn carry(
     Ok(carried)
 }
 
-/// A span for each message whose operation is known, in that operation's trace. Each lasts until
-/// the delivery is final.
-fn spans(task: &LinkTask, to: End, messages: &[Vec<u8>]) -> Vec<Span> {
-    let Some(join) = task.join else { return Vec::new() };
-    let mut spans = Vec::new();
-    for message in messages {
-        let Ok(message) = Message::decode(message) else { continue };
-        let Ok(Some(body)) = Body::decode(message.kind, &message.body) else { continue };
-        if let Some(operation) = body.global_id() {
-            let span = tracing::info_span!(
-                "relayer.message.deliver", link = task.name(), to = to.name(), kind = body.name(),
-                global_id = %operation,
-            );
-            join(&span, operation);
-            spans.push(span);
+/// Where messages go, for the spans that say so.
+struct Hop<'t> {
+    task: &'t LinkTask,
+    to: End,
+    sight: &'t LinkSight,
+    key: LaneKey,
+}
+
+impl Hop<'_> {
+    /// A span for each message whose operation is known, in that operation's trace. Each lasts
+    /// until the delivery is final.
+    fn spans(&self, first: MessageNumber, messages: &[Vec<u8>]) -> Vec<Span> {
+        let Some(join) = self.task.join else { return Vec::new() };
+        let mut spans = Vec::new();
+        for (number, message) in (first.0..).zip(messages) {
+            let Ok(message) = Message::decode(message) else { continue };
+            let Ok(Some(body)) = Body::decode(message.kind, &message.body) else { continue };
+            if let Some(operation) = operation_of(&body) {
+                let span = info_span!(
+                    "relayer.message.deliver",
+                    global_id = %operation,
+                    kind = body.name(),
+                    link = self.task.name(),
+                    chain.source = %self.sight.end(self.to.other()).chain,
+                    chain.destination = %self.sight.end(self.to).chain,
+                    lane = self.key.lane.0,
+                    number,
+                );
+                join(&span, operation);
+                spans.push(span);
+            }
         }
+        spans
     }
-    spans
+
+    /// The span of the one transaction that brings them all: in a trace of its own, which the
+    /// sink's node carries on, and tied to each of `spans`.
+    fn submission(&self, first: MessageNumber, brought: u64, spans: &[Span]) -> Span {
+        if self.task.join.is_none() {
+            return Span::none();
+        }
+        let span = info_span!(
+            "relayer.delivery.submit",
+            link = self.task.name(),
+            chain.destination = %self.sight.end(self.to).chain,
+            lane = self.key.lane.0,
+            first = first.0,
+            brought,
+        );
+        for message in spans {
+            span.follows_from(message);
+        }
+        span
+    }
+}
+
+/// The operation that a message belongs to, where it says so.
+fn operation_of(body: &Body) -> Option<GlobalId> {
+    match body {
+        Body::Prepare(prepare) => {
+            let terms = Terms::decode(&prepare.terms).ok()?;
+            Some(GlobalId(digest::xid(&terms).0))
+        }
+        body => body.global_id(),
+    }
 }
 
 fn empty_range() -> tombolo_types::lane::RangeProof {
