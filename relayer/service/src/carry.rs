@@ -1,6 +1,6 @@
 //! Carrying: one end's proved leaves to the other.
 
-use crate::link::LinkTask;
+use crate::{link::LinkTask, trust::Trust};
 use std::collections::BTreeMap;
 use tombolo_adapter::{AdapterError, ClientView, LinkHead, Standing as Stand};
 use tombolo_crypto::digest;
@@ -8,7 +8,7 @@ use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
 };
 use tombolo_types::{
-    MessageNumber,
+    MessageNumber, UnixMillis,
     action::Terms,
     id::{ChainId, GlobalId},
     lane::{Delivery, Direction, LaneKey, Message},
@@ -20,21 +20,56 @@ use tracing::{Instrument as _, Span, info_span};
 ///
 /// # Errors
 /// The end that gave no answer, and why.
-pub async fn look(task: &LinkTask) -> Result<(LinkSight, LinkHead, LinkHead), (End, AdapterError)> {
+pub(crate) async fn look(
+    task: &LinkTask,
+    trust: &mut Trust,
+) -> Result<(LinkSight, LinkHead, LinkHead), (End, AdapterError)> {
     let status = |end| task.end(end).chain.client_status(task.id);
-    let (at_hub, at_chain) = tokio::join!(status(End::Hub), status(End::Chain));
-    let at_hub = at_hub.map_err(|error| (End::Hub, error))?;
-    let at_chain = at_chain.map_err(|error| (End::Chain, error))?;
+    let (at_hub, at_chain) = match tokio::join!(status(End::Hub), status(End::Chain)) {
+        (Ok(at_hub), Ok(at_chain)) => (at_hub, at_chain),
+        (Err(error), at_chain) => {
+            see_alone(task, trust, End::Chain, at_chain).await;
+            return Err((End::Hub, error));
+        }
+        (at_hub, Err(error)) => {
+            see_alone(task, trust, End::Hub, at_hub).await;
+            return Err((End::Chain, error));
+        }
+    };
     // Each end proves to the client that the other holds.
     let (hub, chain) = tokio::join!(
         task.hub.chain.head(task.id, &at_chain),
         task.chain.chain.head(task.id, &at_hub),
     );
+    for (end, client, head) in [(End::Hub, &at_hub, &hub), (End::Chain, &at_chain, &chain)] {
+        if let Ok(head) = head {
+            seen(task, trust, end, client, head.head.time);
+        }
+    }
     let hub_head = hub.map_err(|error| (End::Hub, error))?;
     let chain_head = chain.map_err(|error| (End::Chain, error))?;
     let hub = sight_of(task.hub.chain.descriptor().chain_id, &hub_head, &at_hub);
     let chain = sight_of(task.chain.chain.descriptor().chain_id, &chain_head, &at_chain);
     Ok((LinkSight { link: task.id, hub, chain }, hub_head, chain_head))
+}
+
+/// A client grows old above all where the other end gives no answer, so it is shown then as well.
+async fn see_alone(
+    task: &LinkTask,
+    trust: &mut Trust,
+    end: End,
+    client: Result<ClientView, AdapterError>,
+) {
+    if let (Ok(client), Ok(newest)) = (client, task.end(end).chain.newest_head().await) {
+        seen(task, trust, end, &client, newest.time);
+    }
+}
+
+/// Says where an end's client stands; `now` is that end's own block time.
+fn seen(task: &LinkTask, trust: &mut Trust, end: End, client: &ClientView, now: UnixMillis) {
+    trust.seen(task.name(), end, client, now);
+    task.metrics.client_seen(task.name(), end, client, now);
+    task.reports.client_seen(task, end, client);
 }
 
 fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
@@ -81,7 +116,7 @@ fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
 ///
 /// # Errors
 /// The first that fails; the next look plans anew.
-pub async fn carry(
+pub(crate) async fn carry(
     task: &LinkTask,
     to: End,
     steps: &[&Step],

@@ -7,11 +7,12 @@
 //! Deliberately absent: any knowledge of a kind of ledger; adapters bring it.
 
 pub mod attest;
-pub mod carry;
+mod carry;
 pub mod link;
 pub mod metrics;
 pub mod report;
 pub mod service;
+mod trust;
 
 pub use link::{Endpoint, LinkTask};
 pub use metrics::Metrics;

@@ -5,6 +5,7 @@ use crate::{
     metrics::Metrics,
     report::Reports,
     service::Settings,
+    trust::Trust,
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -65,10 +66,10 @@ impl LinkTask {
 
     /// Runs until cancelled. A step that is under way is finished first.
     pub async fn run(self, cancel: CancellationToken) {
-        let mut ages = Ages::new();
+        let (mut ages, mut trust) = (Ages::new(), Trust::default());
         let mut failures = 0;
         while !cancel.is_cancelled() {
-            match self.turn(&mut ages).await {
+            match self.turn(&mut ages, &mut trust).await {
                 Ok(Turn { sight, carried }) => {
                     failures = 0;
                     if !carried {
@@ -84,8 +85,8 @@ impl LinkTask {
     }
 
     /// Looks once and carries what is due.
-    async fn turn(&self, ages: &mut Ages) -> Result<Turn, (End, AdapterError)> {
-        let (sight, hub, chain) = look(self).await?;
+    async fn turn(&self, ages: &mut Ages, trust: &mut Trust) -> Result<Turn, (End, AdapterError)> {
+        let (sight, hub, chain) = look(self, trust).await?;
         let steps = plan(&sight, &self.settings.pace, ages, crate::service::now());
         self.metrics.seen(self.name(), &sight);
         self.reports.seen(self, &sight, &steps);

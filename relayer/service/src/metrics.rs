@@ -7,8 +7,9 @@ use prometheus_client::{
     registry::Registry,
 };
 use std::sync::Arc;
+use tombolo_adapter::ClientView;
 use tombolo_relayer_core::{End, LinkSight};
-use tombolo_types::Class;
+use tombolo_types::{Class, UnixMillis};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LinkEnd {
@@ -102,9 +103,13 @@ impl Metrics {
             let here = sight.end(end);
             self.height.get_or_create(&labels).set(signed(here.height.0));
             self.backlog.get_or_create(&labels).set(signed(sight.backlog(end.other())));
-            let expires = here.client.time.saturating_add(here.client.trusting_period_ms);
-            self.trust_left.get_or_create(&labels).set(signed(expires.since(here.time) / 1_000));
         }
+    }
+
+    pub(crate) fn client_seen(&self, link: &str, end: End, client: &ClientView, now: UnixMillis) {
+        let labels = LinkEnd { link: link.to_owned(), end: end.name() };
+        let expires = client.newest_time.saturating_add(client.trusting_period_ms);
+        self.trust_left.get_or_create(&labels).set(signed(expires.since(now) / 1_000));
     }
 
     pub(crate) fn delivered(&self, link: &str, to: End, messages: u64, age_ms: u64) {

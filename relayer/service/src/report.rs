@@ -6,9 +6,9 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tombolo_adapter::AdapterError;
+use tombolo_adapter::{AdapterError, ClientView};
 use tombolo_relayer_core::{End, LinkSight, Step, plan::Blocker};
-use tombolo_types::UnixMillis;
+use tombolo_types::{UnixMillis, verifier::ClientStatus};
 
 /// What the relayer knows of one link. A cache of what both ends say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,16 @@ impl Reports {
         });
     }
 
+    /// Where one end's client stands, whether or not the other end could be seen.
+    pub(crate) fn client_seen(&self, task: &LinkTask, end: End, client: &ClientView) {
+        self.edit(task, |report| {
+            if let Some(shown) = report.ends.iter_mut().find(|shown| shown.end == end.name()) {
+                shown.client = name_of(client.status);
+                shown.client_height = client.height.0;
+            }
+        });
+    }
+
     pub(crate) fn delivered(&self, task: &LinkTask, to: End, messages: u64) {
         self.edit(task, |report| {
             if let Some(end) = report.ends.iter_mut().find(|end| end.end == to.name()) {
@@ -130,9 +140,13 @@ fn end_report(sight: &LinkSight, end: End, now: UnixMillis, brought: u64) -> End
         age_ms: now.since(here.time),
         waiting: sight.backlog(end.other()),
         brought,
-        client: format!("{:?}", here.client.status).to_lowercase(),
+        client: name_of(here.client.status),
         client_height: here.client.height.0,
     }
+}
+
+fn name_of(status: ClientStatus) -> String {
+    format!("{status:?}").to_lowercase()
 }
 
 /// What an operator reads of a blocked step: what, why, and what to do.

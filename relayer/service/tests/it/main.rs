@@ -1,3 +1,4 @@
 //! The daemon's parts against simulated chains.
 
 mod attest;
+mod trust;
