@@ -38,6 +38,11 @@ fn a58_every_part_may_be_killed_and_goes_on() {
     }
     devnet.tombolo("down");
     assert_eq!(processes_of(&devnet.home), Vec::<u32>::new());
+    // Logs in files are plain text.
+    for name in ["relayer", "seattle", "hub", "mauna-loa"] {
+        let log = devnet.log(name);
+        assert!(log.contains("started") && !log.contains('\u{1b}'), "{name}");
+    }
 }
 
 /// An auditor's and an operator's commands against a running network.

@@ -138,6 +138,11 @@ impl Devnet {
         }
     }
 
+    /// What a part has logged.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.join("logs").join(format!("{name}.log"))).unwrap()
+    }
+
     /// A party of the network, with its key.
     pub(crate) fn party(&self, name: &str) -> Party {
         let passphrase = PassphraseSource::File(self.home.join("passphrase")).read().unwrap();

@@ -13,6 +13,7 @@ use opentelemetry::{
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use std::{
+    io::IsTerminal as _,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -95,7 +96,9 @@ pub fn start(settings: Settings<'_>) -> Result<Telemetry, TelemetryError> {
     let text = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| settings.log.to_owned());
     let filter = EnvFilter::try_new(&text)
         .map_err(|error| TelemetryError::Filter { filter: text, why: error.to_string() })?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people; in a file or a pipe they would stand between words.
+    let colours = std::io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let lines = match settings.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
