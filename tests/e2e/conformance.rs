@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use tombolo_adapter::{
-    ClientView,
+    Sink as _,
     suite::{self, Fixture, Follower, Reorganisation, delivery_from},
 };
 use tombolo_crypto::client::{LightClient, genesis_anchor};
@@ -20,11 +20,11 @@ use tombolo_islet::{
     signer::{Signer, now},
 };
 use tombolo_types::{
-    MessageNumber, Power, UnixMillis,
+    Address, MessageNumber, Power, UnixMillis,
     header::{Anchor, Validator},
     id::{ChainId, LinkId},
     lane::{DATA_LANE, Delivery},
-    verifier::Verifier as _,
+    verifier::{LinkTerms, Verifier as _},
 };
 
 /// How long the other ledger's client trusts, in milliseconds; far longer than the test takes.
@@ -118,16 +118,19 @@ impl Fixture for HubFixture {
         })
         .await;
         let first = MessageNumber(first);
-        delivery_from(&self.islet, self.link, DATA_LANE, first, count).await.unwrap()
+        let follower = self.adapter.client_status(self.link).await.unwrap();
+        delivery_from(&self.islet, self.link, DATA_LANE, first, count, &follower).await.unwrap()
     }
 
     fn follower(&self) -> Follower {
-        let client = LightClient.start(&self.genesis.encode(), TRUSTING_PERIOD_MS, self.now());
+        let terms = LinkTerms {
+            link: self.link,
+            gateway: Address::ZERO,
+            mode: 1,
+            trusting_period_ms: TRUSTING_PERIOD_MS,
+        };
+        let client = LightClient.start(&self.genesis.encode(), &terms, self.now());
         Follower { verifier: Box::new(LightClient), client: client.unwrap() }
-    }
-
-    fn view_of(&self, client: &[u8]) -> ClientView {
-        ClientView::of_light_client(client, self.now()).unwrap()
     }
 
     /// The one validator gets another power, which makes another set.

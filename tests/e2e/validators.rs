@@ -119,8 +119,8 @@ async fn clients_follow_another_set(devnet: &Devnet, hub: &Ledger) {
     for islet in [&seattle, &mauna_loa] {
         let link: LinkId = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
         let link = islet.link(link).await;
-        assert_eq!(link.client_status, ClientStatus::Active);
-        assert_eq!(link.client_set_since, now.first_height);
-        assert_eq!(link.client_validators_root, digest::validators_root(&now));
+        assert_eq!(link.client.status, ClientStatus::Active);
+        assert_eq!(link.client.set_since, now.first_height);
+        assert_eq!(link.client.validators_root, digest::validators_root(&now));
     }
 }

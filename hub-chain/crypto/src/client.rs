@@ -27,7 +27,7 @@ use crate::{
 use tombolo_types::{
     Address, Class, Hash, Height, Refusal, UnixMillis, ensure,
     header::{Anchor, Certificate, Genesis, Header, ValidatorSet},
-    id::{BlockId, ChainId},
+    id::BlockId,
     lane::LaneLeaf,
     refuse,
     transaction::{ClientUpdate, HeadProof, Misbehaviour},

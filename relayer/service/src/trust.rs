@@ -17,7 +17,8 @@ impl Trust {
             return;
         }
         let (end, height) = (end.name(), client.height.0);
-        let left_s = client.newest_time.saturating_add(client.trusting_period_ms).since(now) / 1_000;
+        let left_s =
+            client.newest_time.saturating_add(client.trusting_period_ms).since(now) / 1_000;
         match client.status {
             ClientStatus::Active => {
                 tracing::info!(link, end, height, left_s, "light client is fresh again");
