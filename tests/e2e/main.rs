@@ -9,6 +9,7 @@ mod devnet;
 mod hostile;
 mod network;
 mod party;
+mod relayers;
 mod run;
 mod strangers;
 mod traces;

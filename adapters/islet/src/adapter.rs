@@ -162,6 +162,20 @@ impl LedgerAdapter {
         Ok(nonces.get(usize::from(self.signer.nonce_lane())).copied().unwrap_or(0))
     }
 
+    /// How a transaction ended; `None` where it is in no final block within `wait`.
+    async fn outcome(
+        &self,
+        id: TxId,
+        wait: Duration,
+    ) -> Result<Option<Result<SubmitOutcome, AdapterError>>, AdapterError> {
+        let receipt = self.client.transaction(id, wait).await;
+        let receipt = receipt.map_err(self.failed("waiting for a transaction"))?;
+        Ok(receipt.map(|receipt| match receipt.refusal {
+            None => Ok(SubmitOutcome { transaction: id, height: receipt.height }),
+            Some(refusal) => Err(AdapterError::Refused { chain: self.chain(), refusal }),
+        }))
+    }
+
     async fn receipt(
         &self,
         id: TxId,
@@ -170,20 +184,17 @@ impl LedgerAdapter {
     ) -> Result<SubmitOutcome, AdapterError> {
         let chain = self.chain();
         for _ in 0..RECEIPT_TRIES {
-            let receipt = self.client.transaction(id, RECEIPT_WAIT).await;
-            match receipt.map_err(self.failed("waiting for a transaction"))? {
-                Some(receipt) => {
-                    return match receipt.refusal {
-                        None => Ok(SubmitOutcome { transaction: id, height: receipt.height }),
-                        Some(refusal) => Err(AdapterError::Refused { chain, refusal }),
-                    };
+            if let Some(outcome) = self.outcome(id, RECEIPT_WAIT).await? {
+                return outcome;
+            }
+            if overtaken(&self.link(link).await?) {
+                // By ours itself, where it has become final since.
+                if let Some(outcome) = self.outcome(id, Duration::ZERO).await? {
+                    return outcome;
                 }
-                None if overtaken(&self.link(link).await?) => {
-                    let why = "somebody else has brought the same meanwhile";
-                    let refusal = Refusal::new(Class::Replay, why);
-                    return Err(AdapterError::Refused { chain, refusal });
-                }
-                None => {}
+                let why = "somebody else has brought the same meanwhile";
+                let refusal = Refusal::new(Class::Replay, why);
+                return Err(AdapterError::Refused { chain, refusal });
             }
         }
         let why = format!("transaction {id} is in no final block");

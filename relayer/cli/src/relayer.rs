@@ -296,14 +296,15 @@ async fn show(page: &Page, wanted: fn(&LinkReport) -> bool) -> anyhow::Result<us
         println!("{}  link {}", report.chain, report.link);
         for end in &report.ends {
             println!(
-                "  {:<6} height {:>8}  {:>6} ms old  {:>6} waiting  {:>8} brought  client {} at {}",
+                "  {:<6} height {:>8}  {:>6} ms old  {:>6} waiting  {:>8} brought  client {} at {}{}",
                 end.end,
                 end.height,
                 end.age_ms,
                 end.waiting,
                 end.brought,
                 end.client,
-                end.client_height
+                end.client_height,
+                if end.yields { "  another relayer brings" } else { "" }
             );
         }
         for blocked in &report.blocked {

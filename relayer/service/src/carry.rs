@@ -8,7 +8,7 @@ use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
 };
 use tombolo_types::{
-    MessageNumber, UnixMillis,
+    LaneNumber, MessageNumber, UnixMillis,
     action::Terms,
     id::{ChainId, GlobalId},
     lane::{Delivery, Direction, LaneKey, Message},
@@ -111,76 +111,119 @@ fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
     }
 }
 
-/// Carries out the steps towards `to`, in order, from what `from` proved; gives how many were
-/// carried.
-///
-/// # Errors
-/// The first that fails; the next look plans anew.
+/// What became of the steps towards one end.
+pub(crate) struct Carried {
+    /// How many were carried out.
+    pub(crate) count: u64,
+    /// What was brought.
+    pub(crate) brought: Vec<Brought>,
+    /// The first step that failed; those after it were not tried, and the next look plans anew.
+    pub(crate) result: Result<(), AdapterError>,
+}
+
+/// What one delivery brought.
+pub(crate) struct Brought {
+    pub(crate) lane: LaneNumber,
+    /// Everything below this number.
+    pub(crate) upto: u64,
+    /// How many messages the other way it said to be taken.
+    pub(crate) heard: u64,
+}
+
+/// Carries out the steps towards `to`, in order, from what `from` proved.
 pub(crate) async fn carry(
     task: &LinkTask,
     to: End,
     steps: &[&Step],
     from: &LinkHead,
     sight: &LinkSight,
-) -> Result<u64, AdapterError> {
-    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
-    let mut carried = 0;
+) -> Carried {
+    let mut carried = Carried { count: 0, brought: Vec::new(), result: Ok(()) };
     for step in steps {
-        match step {
-            Step::UpdateClient { .. } => {
-                let client = sink.client_status(task.id).await?;
-                if let Some(update) = source.client_update(&client).await? {
-                    let outcome = sink.update_client(task.id, update).await?;
-                    tracing::info!(
-                        link = task.name(), end = to.name(), height = %outcome.height,
-                        "client updated"
-                    );
-                    task.metrics.updated(task.name(), to);
-                    carried += 1;
-                }
+        match carry_step(task, to, step, from, sight).await {
+            Ok(Done::Nothing) => {}
+            Ok(Done::Updated) => carried.count += 1,
+            Ok(Done::Delivered(brought)) => {
+                carried.count += 1;
+                carried.brought.push(brought);
             }
-            Step::Deliver { lane, first, count, size, .. } => {
-                let Some(proved) = from.lanes.iter().find(|proved| proved.leaf.lane == *lane)
-                else {
-                    continue;
-                };
-                let direction = match to {
-                    End::Hub => Direction::ChainToHub,
-                    End::Chain => Direction::HubToChain,
-                };
-                let key = LaneKey { link: task.id, direction, lane: *lane };
-                let (messages, range) = if *count == 0 {
-                    (Vec::new(), empty_range())
-                } else {
-                    source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
-                };
-                let brought = messages.len() as u64;
-                let hop = Hop { task, to, sight, key };
-                let spans = hop.spans(*first, &messages);
-                let submission = hop.submission(*first, brought, &spans);
-                let delivery = Delivery {
-                    leaf: proved.leaf.clone(),
-                    head_proof: proved.head_proof.clone(),
-                    first: *first,
-                    messages,
-                    range,
-                };
-                let seen = sight.end(to.other()).time;
-                let outcome = sink.deliver(delivery).instrument(submission).await?;
-                drop(spans);
-                tracing::debug!(
-                    link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
-                    height = %outcome.height, "delivered"
-                );
-                let age_ms = crate::service::now().since(seen);
-                task.metrics.delivered(task.name(), to, brought, age_ms);
-                task.reports.delivered(task, to, brought);
-                carried += 1;
+            Err(error) => {
+                carried.result = Err(error);
+                break;
             }
-            Step::Blocked { .. } => {}
         }
     }
-    Ok(carried)
+    carried
+}
+
+/// What one step did.
+enum Done {
+    Nothing,
+    Updated,
+    Delivered(Brought),
+}
+
+async fn carry_step(
+    task: &LinkTask,
+    to: End,
+    step: &Step,
+    from: &LinkHead,
+    sight: &LinkSight,
+) -> Result<Done, AdapterError> {
+    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
+    match step {
+        Step::UpdateClient { .. } => {
+            let client = sink.client_status(task.id).await?;
+            let Some(update) = source.client_update(&client).await? else {
+                return Ok(Done::Nothing);
+            };
+            let outcome = sink.update_client(task.id, update).await?;
+            tracing::info!(
+                link = task.name(), end = to.name(), height = %outcome.height, "client updated"
+            );
+            task.metrics.updated(task.name(), to);
+            Ok(Done::Updated)
+        }
+        Step::Deliver { lane, first, count, size, .. } => {
+            let Some(proved) = from.lanes.iter().find(|proved| proved.leaf.lane == *lane) else {
+                return Ok(Done::Nothing);
+            };
+            let direction = match to {
+                End::Hub => Direction::ChainToHub,
+                End::Chain => Direction::HubToChain,
+            };
+            let key = LaneKey { link: task.id, direction, lane: *lane };
+            let (messages, range) = if *count == 0 {
+                (Vec::new(), empty_range())
+            } else {
+                source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
+            };
+            let brought = messages.len() as u64;
+            let hop = Hop { task, to, sight, key };
+            let spans = hop.spans(*first, &messages);
+            let submission = hop.submission(*first, brought, &spans);
+            let delivery = Delivery {
+                leaf: proved.leaf.clone(),
+                head_proof: proved.head_proof.clone(),
+                first: *first,
+                messages,
+                range,
+            };
+            let seen = sight.end(to.other()).time;
+            let outcome = sink.deliver(delivery).instrument(submission).await?;
+            drop(spans);
+            tracing::debug!(
+                link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
+                height = %outcome.height, "delivered"
+            );
+            let age_ms = crate::service::now().since(seen);
+            task.metrics.delivered(task.name(), to, brought, age_ms);
+            task.reports.delivered(task, to, brought);
+            let (upto, heard) = (first.0.saturating_add(brought), proved.leaf.received);
+            Ok(Done::Delivered(Brought { lane: *lane, upto, heard }))
+        }
+        Step::Blocked { .. } => Ok(Done::Nothing),
+    }
 }
 
 /// Where messages go, for the spans that say so.

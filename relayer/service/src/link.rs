@@ -1,7 +1,7 @@
 //! One link's task: look at both ends, plan, carry, wait for the next block of either.
 
 use crate::{
-    carry::{carry, look},
+    carry::{Brought, Carried, carry, look},
     metrics::Metrics,
     report::Reports,
     service::Settings,
@@ -10,11 +10,15 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, Remedy, Sink, Source};
-use tombolo_relayer_core::{Ages, End, LinkSight, Step, plan};
+use tombolo_relayer_core::{Ages, End, LinkSight, Step, Turns, plan};
 use tombolo_types::{
     Class, Height,
     id::{GlobalId, LinkId},
 };
+
+/// How long another relayer may take over what waits; up to half as much again, at random, so that
+/// not all of them step in at once.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A chain as a relayer uses it.
 pub trait Chain: Source + Sink {}
@@ -67,9 +71,12 @@ impl LinkTask {
     /// Runs until cancelled. A step that is under way is finished first.
     pub async fn run(self, cancel: CancellationToken) {
         let (mut ages, mut trust) = (Ages::new(), Trust::default());
+        let [chance, ..] = crate::service::random();
+        let patience = PATIENCE + PATIENCE.mul_f64(f64::from(chance) / 510.0);
+        let mut turns = Turns::new(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         let mut failures = 0;
         while !cancel.is_cancelled() {
-            match self.turn(&mut ages, &mut trust).await {
+            match self.turn(&mut ages, &mut turns, &mut trust).await {
                 Ok(Turn { sight, carried }) => {
                     failures = 0;
                     if !carried {
@@ -85,11 +92,18 @@ impl LinkTask {
     }
 
     /// Looks once and carries what is due.
-    async fn turn(&self, ages: &mut Ages, trust: &mut Trust) -> Result<Turn, (End, AdapterError)> {
+    async fn turn(
+        &self,
+        ages: &mut Ages,
+        turns: &mut Turns,
+        trust: &mut Trust,
+    ) -> Result<Turn, (End, AdapterError)> {
         let (sight, hub, chain) = look(self, trust).await?;
-        let steps = plan(&sight, &self.settings.pace, ages, crate::service::now());
+        let now = crate::service::now();
+        let steps = plan(&sight, &self.settings.pace, ages, now);
+        let steps = turns.ours(&sight, steps, now);
         self.metrics.seen(self.name(), &sight);
-        self.reports.seen(self, &sight, &steps);
+        self.reports.seen(self, &sight, &steps, turns);
         let mut carried = false;
         let (mut to_hub, mut to_chain) = (Vec::new(), Vec::new());
         for step in &steps {
@@ -106,13 +120,18 @@ impl LinkTask {
             carry(self, End::Hub, &to_hub, &chain, &sight),
             carry(self, End::Chain, &to_chain, &hub, &sight),
         );
-        for (end, result) in [(End::Hub, one), (End::Chain, other)] {
+        for (end, Carried { count, brought, result }) in [(End::Hub, one), (End::Chain, other)] {
+            carried |= count > 0;
+            for Brought { lane, upto, heard } in brought {
+                turns.brought(end, lane, upto, heard);
+            }
             match result {
-                Ok(count) => carried |= count > 0,
+                Ok(()) => {}
                 Err(error) if error.class() == Class::Replay => {
                     // Another relayer was faster: look again.
                     tracing::debug!(link = self.name(), end = end.name(), %error, "step not needed");
                     self.metrics.refused(self.name(), error.class());
+                    turns.overtaken(end);
                     carried = true;
                     tokio::time::sleep(jitter(Duration::from_millis(20))).await;
                 }

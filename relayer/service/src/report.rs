@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tombolo_adapter::{AdapterError, ClientView};
-use tombolo_relayer_core::{End, LinkSight, Step, plan::Blocker};
+use tombolo_relayer_core::{End, LinkSight, Step, Turns, plan::Blocker};
 use tombolo_types::{UnixMillis, verifier::ClientStatus};
 
 /// What the relayer knows of one link. A cache of what both ends say.
@@ -40,6 +40,9 @@ pub struct EndReport {
     pub waiting: u64,
     /// Messages that this relayer brought here since it started.
     pub brought: u64,
+    /// Another relayer is at work here, and this one steps in only where it does not keep up.
+    #[serde(default)]
+    pub yields: bool,
     /// Where its client of the other end stands.
     pub client: String,
     /// The height of that client.
@@ -82,7 +85,7 @@ impl Reports {
         edit(report);
     }
 
-    pub(crate) fn seen(&self, task: &LinkTask, sight: &LinkSight, steps: &[Step]) {
+    pub(crate) fn seen(&self, task: &LinkTask, sight: &LinkSight, steps: &[Step], turns: &Turns) {
         let now = crate::service::now();
         self.edit(task, |report| {
             report.seen_ms = now.0;
@@ -92,7 +95,8 @@ impl Reports {
                 .into_iter()
                 .enumerate()
                 .map(|(position, end)| {
-                    end_report(sight, end, now, brought.get(position).copied().unwrap_or(0))
+                    let brought = brought.get(position).copied().unwrap_or(0);
+                    EndReport { yields: turns.yields(end), ..end_report(sight, end, now, brought) }
                 })
                 .collect();
             report.blocked = steps.iter().filter_map(describe).collect();
@@ -140,6 +144,7 @@ fn end_report(sight: &LinkSight, end: End, now: UnixMillis, brought: u64) -> End
         age_ms: now.since(here.time),
         waiting: sight.backlog(end.other()),
         brought,
+        yields: false,
         client: name_of(here.client.status),
         client_height: here.client.height.0,
     }
