@@ -12,7 +12,7 @@ use crate::{
     contract::{IGateway, ValidatorSet},
     endpoints::{Endpoints, SeenBlock},
     lanes::SentLanes,
-    prove::{CliqueProver, NoProver, Prover},
+    prove::{BeaconProver, CliqueProver, NoProver, Prover},
     submit::{Submitter, receipt},
 };
 use alloy::{primitives::B256, signers::local::PrivateKeySigner};
@@ -91,13 +91,7 @@ impl EvmAdapter {
                 let refusal = Refusal::new(Class::Format, message.to_owned());
                 return Err(AdapterError::Refused { chain, refusal });
             }
-            (Proof::Beacon { .. }, _) => {
-                return Err(AdapterError::Unsupported {
-                    chain,
-                    kind: "evm".into(),
-                    ability: Ability::ProvenHeads,
-                });
-            }
+            (Proof::Beacon { url }, _) => Box::new(BeaconProver::connect(chain, url).await?),
         };
         Ok(Self {
             descriptor: descriptor(&config),

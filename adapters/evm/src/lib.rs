@@ -20,3 +20,4 @@ mod submit;
 
 pub use adapter::EvmAdapter;
 pub use config::{Config, Finality, Proof, Rpc};
+pub use prove::newest_anchor;

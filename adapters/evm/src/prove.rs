@@ -2,8 +2,11 @@
 //!
 //! A prover decides nothing: what it brings is judged by the verifier of the same kind on the hub.
 
+mod beacon;
 mod clique;
 
+pub(crate) use beacon::BeaconProver;
+pub use beacon::newest_anchor;
 pub(crate) use clique::CliqueProver;
 
 use crate::endpoints::{Endpoints, SeenBlock};

@@ -17,6 +17,7 @@
 
 mod bls;
 pub mod serve;
+pub mod served;
 mod spec;
 mod ssz;
 mod update;

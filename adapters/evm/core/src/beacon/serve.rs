@@ -36,8 +36,10 @@ pub struct ExecutionHeader {
     pub transactions_root: Hash,
     /// The root of the withdrawals.
     pub withdrawals_root: Hash,
-    /// From Deneb on: blob gas used, and excess blob gas.
-    pub blob_gas: Option<[u64; 2]>,
+    /// From Deneb on.
+    pub blob_gas_used: Option<u64>,
+    /// From Deneb on.
+    pub excess_blob_gas: Option<u64>,
 }
 
 impl ExecutionHeader {
@@ -64,8 +66,8 @@ impl ExecutionHeader {
             self.transactions_root,
             self.withdrawals_root,
         ];
-        let blob_gas = self.blob_gas.into_iter().flatten().map(ssz::number);
-        fields.into_iter().chain(blob_gas).collect()
+        let blob_gas = [self.blob_gas_used, self.excess_blob_gas];
+        fields.into_iter().chain(blob_gas.into_iter().flatten().map(ssz::number)).collect()
     }
 }
 

@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 use tombolo_crypto::keccak256::keccak256;
 use tombolo_evm_core::{
     beacon::{
-        AbsentKey, Beacon, BeaconAdvance, BeaconAnchor, BeaconFork, BeaconHeader, SyncUpdate,
-        serve::{Committee, ExecutionHeader, layout_of},
+        AbsentKey, Beacon, BeaconAdvance, BeaconAnchor, SyncUpdate,
+        serve::Committee,
+        served::{BeaconGenesis, LightClientBootstrap, LightClientUpdate, Schedule},
         validators_root,
     },
     follow::{EvmVerifier, chain_id},
     proof::{EvmHeadProof, EvmMisbehaviour, EvmUpdate},
 };
-use tombolo_test_nodes::{Writer, bytes, hash, number, text};
+use tombolo_test_nodes::{Writer, hash};
 use tombolo_types::{
     Class, Hash, Height, Refusal, UnixMillis,
     verifier::{ClientStatus, HeadError, LinkTerms, VerifiedHead, Verifier as _},
@@ -28,78 +29,9 @@ pub(crate) const BEACON: EvmVerifier<Beacon> = EvmVerifier::new();
 /// Slots of a period of the minimal preset.
 const PERIOD: u64 = 64;
 
-/// A header of the consensus layer.
-pub(crate) fn header(value: &Value) -> BeaconHeader {
-    let beacon = &value["beacon"];
-    BeaconHeader {
-        slot: number(&beacon["slot"]),
-        proposer_index: number(&beacon["proposer_index"]),
-        parent_root: hash(&beacon["parent_root"]),
-        state_root: hash(&beacon["state_root"]),
-        body_root: hash(&beacon["body_root"]),
-    }
-}
-
-/// A number of 256 bits in decimal, big-endian.
-fn wide(value: &Value) -> [u8; 32] {
-    alloy_primitives::U256::from_str_radix(text(value), 10).unwrap().to_be_bytes()
-}
-
-/// The roots of the fields of an execution header.
-pub(crate) fn execution(value: &Value) -> Vec<Hash> {
-    let it = &value["execution"];
-    let blob = |name: &str| it.get(name).map(number);
-    ExecutionHeader {
-        parent_hash: hash(&it["parent_hash"]),
-        fee_recipient: address(&it["fee_recipient"]),
-        state_root: hash(&it["state_root"]),
-        receipts_root: hash(&it["receipts_root"]),
-        logs_bloom: bytes(&it["logs_bloom"]),
-        prev_randao: hash(&it["prev_randao"]),
-        block_number: number(&it["block_number"]),
-        gas_limit: number(&it["gas_limit"]),
-        gas_used: number(&it["gas_used"]),
-        timestamp: number(&it["timestamp"]),
-        extra_data: bytes(&it["extra_data"]),
-        base_fee_per_gas: wide(&it["base_fee_per_gas"]),
-        block_hash: hash(&it["block_hash"]),
-        transactions_root: hash(&it["transactions_root"]),
-        withdrawals_root: hash(&it["withdrawals_root"]),
-        blob_gas: blob("blob_gas_used").zip(blob("excess_blob_gas")).map(<[u64; 2]>::from),
-    }
-    .field_roots()
-}
-
-pub(crate) fn hashes(value: &Value) -> Vec<Hash> {
-    value.as_array().unwrap().iter().map(hash).collect()
-}
-
-pub(crate) fn committee(value: &Value) -> Committee {
-    let key = |value: &Value| bytes(value).try_into().unwrap();
-    let keys = value["pubkeys"].as_array().unwrap().iter().map(key).collect();
-    Committee { keys, aggregate_key: key(&value["aggregate_pubkey"]) }
-}
-
-/// A finality update as the verifier takes it, signed by this committee.
-pub(crate) fn update_of(value: &Value, signed_by: &Committee, fork_version: u32) -> SyncUpdate {
-    let aggregate = &value["sync_aggregate"];
-    let finalized = &value["finalized_header"];
-    let next = value.get("next_sync_committee");
-    SyncUpdate {
-        attested: header(&value["attested_header"]),
-        finalized: header(finalized),
-        finality_branch: hashes(&value["finality_branch"]),
-        execution: execution(finalized),
-        execution_branch: hashes(&finalized["execution_branch"]),
-        next_committee: next.map_or(Hash::ZERO, |next| committee(next).root()),
-        next_committee_branch: value.get("next_sync_committee_branch").map_or(vec![], hashes),
-        signature_slot: number(&value["signature_slot"]),
-        fork_version,
-        signature: bytes(&aggregate["sync_committee_signature"]),
-        keys_root: signed_by.keys_root(),
-        aggregate_key: signed_by.aggregate_key.to_vec(),
-        absent: signed_by.absent(&bytes(&aggregate["sync_committee_bits"])),
-    }
+/// What a consensus node served.
+fn read_as<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap()
 }
 
 /// What a node served, as a client takes it.
@@ -117,61 +49,39 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn of(vectors: &Value) -> Self {
-        let bootstrap = &vectors["bootstrap"]["data"];
         let spec = &vectors["spec"];
-        let genesis = &vectors["genesis"];
-        let version =
-            u32::from_be_bytes(bytes(&genesis["genesis_fork_version"]).try_into().unwrap());
-        let first = header(&bootstrap["header"]);
-        let updates: Vec<&Value> = vectors["updates"]
+        let schedule = Schedule::read(|name| spec[name].as_str()).unwrap();
+        let begun: BeaconGenesis = read_as(&vectors["genesis"]);
+        let bootstrap: LightClientBootstrap = read_as(&vectors["bootstrap"]["data"]);
+        let updates: Vec<LightClientUpdate> = vectors["updates"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|served| &served.as_array().unwrap()[0]["data"])
+            .map(|served| read_as(&served[0]["data"]))
             .collect();
-        let current = committee(&bootstrap["current_sync_committee"]);
-        let mut committees = BTreeMap::from([(first.slot / PERIOD, current.clone())]);
+        let first = schedule.period_of(bootstrap.header.beacon.slot);
+        let current = bootstrap.current_sync_committee.clone();
+        let mut committees = BTreeMap::from([(first, current)]);
         for update in &updates {
-            let period = header(&update["attested_header"]).slot / PERIOD;
-            committees.insert(period + 1, committee(&update["next_sync_committee"]));
+            let period = schedule.period_of(update.attested_header.beacon.slot);
+            committees.insert(period + 1, update.next_sync_committee.clone().unwrap());
         }
-        let of = |update: &Value| {
-            let period = number(&update["signature_slot"]) / PERIOD;
-            update_of(update, &committees[&period], version)
+        let of = |update: &LightClientUpdate| {
+            let slot = update.signature_slot;
+            update.signed_by(&committees[&schedule.period_of(slot)], schedule.version_at(slot))
         };
-        let genesis_time = number(&genesis["genesis_time"]);
-        let anchor = BeaconAnchor {
-            evm_chain_id: vectors["evm_chain_id"].as_u64().unwrap(),
-            genesis: hash(&vectors["genesis_block"]),
-            genesis_time,
-            seconds_per_slot: vectors["seconds_per_slot"].as_u64().unwrap(),
-            genesis_validators_root: hash(&genesis["genesis_validators_root"]),
-            preset: match text(&spec["PRESET_BASE"]) {
-                "mainnet" => 1,
-                "minimal" => 2,
-                other => panic!("preset {other}"),
-            },
-            forks: vec![BeaconFork {
-                epoch: 0,
-                version,
-                layout: layout_of("capella").unwrap() as u8,
-            }],
-            root: hash(&vectors["bootstrap_root"]),
-            execution: execution(&bootstrap["header"]),
-            execution_branch: hashes(&bootstrap["header"]["execution_branch"]),
-            committee: current.root(),
-            committee_branch: hashes(&bootstrap["current_sync_committee_branch"]),
-            header: first,
-        };
+        let chain = (vectors["evm_chain_id"].as_u64().unwrap(), hash(&vectors["genesis_block"]));
+        let anchor = bootstrap.anchor(hash(&vectors["bootstrap_root"]), chain, &begun, &schedule);
+        assert_eq!(anchor.seconds_per_slot, vectors["seconds_per_slot"].as_u64().unwrap());
         let finality = vectors["finality_updates"].as_array().unwrap();
         Self {
-            anchor,
+            genesis_time: begun.genesis_time,
             terms: LinkTerms { gateway: address(&vectors["lane"]["gateway"]), ..terms() },
-            committee_updates: updates.into_iter().map(of).collect(),
-            finality_updates: finality.iter().map(of).collect(),
-            committees,
-            genesis_time,
+            committee_updates: updates.iter().map(of).collect(),
+            finality_updates: finality.iter().map(|update| of(&read_as(update))).collect(),
             lane: vectors["lane"].clone(),
+            anchor,
+            committees,
         }
     }
 
