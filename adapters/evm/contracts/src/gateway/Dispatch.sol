@@ -5,7 +5,7 @@ import {ILaneReceiver} from "../interfaces/ILaneReceiver.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {Digests} from "../protocol/Digests.sol";
 import "../protocol/Kinds.sol";
-import {E_LIMIT, E_STATE, E_TIMEOUT, E_UNSUPPORTED, E_VERSION, Refuse} from "../protocol/Refusals.sol";
+import {E_FORMAT, E_LIMIT, E_STATE, E_TIMEOUT, E_UNSUPPORTED, E_VERSION, Refuse} from "../protocol/Refusals.sol";
 import {Delivery} from "../protocol/Structs.sol";
 import {OPEN} from "./Client.sol";
 import {CHAIN_TO_HUB, DATA_LANE, Lanes} from "./Lanes.sol";
@@ -126,8 +126,8 @@ abstract contract Dispatch is Lanes {
                 }
                 return true;
             }
-            // A decision is never taken without being applied: the lane waits for what is broken.
-            if (kind & DECISIONS != 0) return false;
+            // A decision that can be read is never taken without being applied: the lane waits.
+            if (kind & DECISIONS != 0 && class != E_FORMAT) return false;
         } else if (gasleft() < it.reserve) {
             return false;
         }

@@ -11,6 +11,17 @@ abstract contract Check {
     error Differs(string what, bytes32 found, bytes32 expected);
     error Fails(string what);
 
+    /// This chain's block time in milliseconds. Asked of forge, not of the EVM: the optimizer takes the
+    /// latter for constant, while a test changes it.
+    function timeMs() internal view returns (uint64) {
+        return uint64(vm.getBlockTimestamp() * 1000);
+    }
+
+    /// So many seconds go by.
+    function later(uint256 seconds_) internal {
+        vm.warp(vm.getBlockTimestamp() + seconds_);
+    }
+
     function isTrue(bool condition, string memory what) internal pure {
         if (!condition) revert Fails(what);
     }

@@ -47,7 +47,7 @@ abstract contract Hub is Check {
             hubLanes[i].peerEpoch = 1;
             hubLanes[i].receivedRoot = Model.root(new bytes32[](0));
         }
-        hubTime = uint64(block.timestamp * 1000);
+        hubTime = timeMs();
     }
 
     function sortByAddress(uint256[] storage keys) internal {
@@ -102,8 +102,8 @@ abstract contract Hub is Check {
         leaf.peerEpoch = it.peerEpoch;
         leaf.received = it.received;
         leaf.receivedRoot = it.receivedRoot;
-        leaf.peerHeight = uint64(block.number - 1);
-        leaf.peerId = blockhash(block.number - 1);
+        leaf.peerHeight = uint64(vm.getBlockNumber() - 1);
+        leaf.peerId = blockhash(vm.getBlockNumber() - 1);
     }
 
     function hashOf(LaneLeaf memory leaf) internal pure returns (bytes32) {
@@ -127,7 +127,7 @@ abstract contract Hub is Check {
     /// The next header over a lanes root, its time that of this chain or one later than before.
     function nextHeader(bytes32 lanesRoot) internal returns (Header memory header) {
         hubHeight += 1;
-        uint64 time = uint64(block.timestamp * 1000);
+        uint64 time = timeMs();
         hubTime = time > hubTime ? time : hubTime + 1;
         header = headerAt(hubHeight, hubTime, lanesRoot);
         parent = keccak256(abi.encode(header));
