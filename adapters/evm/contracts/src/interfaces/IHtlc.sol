@@ -32,4 +32,8 @@ interface IHtlc {
         external
         view
         returns (uint8 state, address recipient, address asset, bool isToken, uint64 deadline, uint256 value);
+    /// @notice What an account may have of an asset; the zero address is the native coin.
+    function creditOf(address account, address asset) external view returns (uint256);
+    /// @notice Who may have an ERC-721 token that is here; zero where it is locked or not here.
+    function ownerOf(address token, uint256 id) external view returns (address);
 }
