@@ -109,7 +109,7 @@ abstract contract Deliveries is Dispatch {
         uint64 height,
         LaneHead lane,
         LaneMemory memory kept
-    ) private view returns (bytes32) {
+    ) internal view returns (bytes32) {
         if (height > kept.provedHeight) {
             if (leaf.size < kept.provedSize) return "size falls";
             if (leaf.received < kept.provedReceived) return "received falls";
