@@ -8,6 +8,8 @@ use crate::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tombolo_crypto::{attested::Attested, client::LightClient};
+use tombolo_evm_core::{beacon::Beacon, clique::Clique, follow::EvmVerifier};
 use tombolo_hub::{
     Hub,
     data::CopyStatus,
@@ -22,6 +24,7 @@ use tombolo_types::{
     refuse,
     schema::{Field, Schema},
     store::View,
+    verifier::Verifier,
 };
 
 /// Runs a hub's node until `cancel`.
@@ -35,7 +38,24 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), Exit> 
 /// The hub's ledger with what it shows.
 #[must_use]
 pub fn kind() -> Kind<Hub> {
-    Kind { machine: Hub::new(), queries: Arc::new(HubQueries) }
+    Kind { machine: Hub::with_verifiers(verifiers()), queries: Arc::new(HubQueries) }
+}
+
+/// How a ledger's own consensus is followed: ledgers of this engine, Clique, Ethereum.
+fn by_consensus() -> Vec<Box<dyn Verifier>> {
+    vec![
+        Box::new(LightClient),
+        Box::new(EvmVerifier::<Clique>::new()),
+        Box::new(EvmVerifier::<Beacon>::new()),
+    ]
+}
+
+/// All that a link may name. Part of the protocol: every node of a hub must have the same.
+fn verifiers() -> Vec<Box<dyn Verifier>> {
+    let mut all = by_consensus();
+    // What nodes attest may be bound to what the ledger's own consensus proves.
+    all.push(Box::new(Attested::bounded_by(by_consensus())));
+    all
 }
 
 /// `identity/<id>`, `identities`, `devices/<owner>`, `history/<identity>`, `links`, `link/<id>`,
@@ -344,4 +364,15 @@ fn proposal(it: &ProposalView) -> Value {
         "expires_ms": it.proposal.expires.0,
         "height": it.proposal.height.0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    /// The kinds of docs/protocol.md section 6.
+    #[test]
+    fn a_link_may_name_these_verifiers() {
+        let verifiers = super::verifiers();
+        let kinds: Vec<_> = verifiers.iter().map(|verifier| verifier.kind()).collect();
+        assert_eq!(kinds, ["tombolo", "clique", "ethereum", "attested"]);
+    }
 }
