@@ -1,9 +1,9 @@
 //! How a transaction gets into a block: which nonce, which fee, when again.
 //!
 //! Pure: from what the chain says of the account and of the attempts so far to the next step. The
-//! loop that asks and sends is in [`crate::submit`]. Nothing is kept on disk: after a crash the
-//! chain says which nonce is next, and what was on its way either counts or does not; every call
-//! of a gateway may be repeated.
+//! loop that asks and sends is in `submit`. Nothing is kept on disk: after a crash the chain says
+//! which nonce is next, and what was on its way either counts or does not; every call of a gateway
+//! may be repeated.
 
 use alloy::primitives::TxHash;
 
