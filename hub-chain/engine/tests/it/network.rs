@@ -317,7 +317,8 @@ async fn two_of_four_gone_halt_the_chain_and_it_resumes() {
     network.agree(&[&nodes[0], &nodes[1], &nodes[2]], halted.0 + 3);
 }
 
-/// Connected, and no block all the same: such a node must restart rather than hang.
+/// Connected, and no block all the same: such a node must restart rather than hang. The other one
+/// may lose it before its own patience ends; alone, it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_height_while_connected_ends_the_engine() {
     let network = Network::new("stubborn", 2, &[1, 2]);
@@ -326,10 +327,18 @@ async fn no_height_while_connected_ends_the_engine() {
         toy.stubborn = true;
     };
     let (a, b) = (network.start_with(1, stubborn).await, network.start_with(2, stubborn).await);
+    let first = async {
+        tokio::select! {
+            ended = a.handle.stopped() => ended,
+            ended = b.handle.stopped() => ended,
+        }
+    };
+    let error = tokio::time::timeout(PATIENCE, first).await.unwrap().unwrap_err();
+    assert!(matches!(*error, EngineError::NoHeight { height: Height(0), .. }), "{error}");
     for node in [&a, &b] {
-        let ended = tokio::time::timeout(PATIENCE, node.handle.stopped()).await.unwrap();
-        let error = ended.unwrap_err();
-        assert!(matches!(*error, EngineError::NoHeight { height: Height(0), .. }), "{error}");
+        if let Err(error) = node.handle.shutdown().await {
+            assert!(matches!(*error, EngineError::NoHeight { .. }), "{error}");
+        }
     }
 }
 
