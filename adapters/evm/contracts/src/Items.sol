@@ -2,12 +2,12 @@
 pragma solidity 0.8.37;
 
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
-import {E_DENIED, ensure} from "./protocol/Refusals.sol";
+import {E_DENIED, IRefusal, ensure} from "./protocol/Refusals.sol";
 
 /// @notice Closed items that are here and are no tokens of another contract. A token's id is the data id.
 /// ADR 0009
 /// @dev The vault mints without asking the receiver: a decision calls no stranger's code.
-contract Items is ERC721 {
+contract Items is ERC721, IRefusal {
     address public immutable vault;
 
     constructor() ERC721("Tombolo items", "TOMBOLO") {

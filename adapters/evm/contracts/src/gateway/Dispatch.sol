@@ -5,7 +5,7 @@ import {ILaneReceiver} from "../interfaces/ILaneReceiver.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {Digests} from "../protocol/Digests.sol";
 import "../protocol/Kinds.sol";
-import {E_FORMAT, E_LIMIT, E_STATE, E_TIMEOUT, E_UNSUPPORTED, E_VERSION, Refuse} from "../protocol/Refusals.sol";
+import {E_FORMAT, E_LIMIT, E_STATE, E_TIMEOUT, E_UNSUPPORTED, E_VERSION, IRefusal} from "../protocol/Refusals.sol";
 import {Delivery} from "../protocol/Structs.sol";
 import {OPEN} from "./Client.sol";
 import {CHAIN_TO_HUB, DATA_LANE, Lanes} from "./Lanes.sol";
@@ -228,7 +228,7 @@ abstract contract Dispatch is Lanes {
         address receiver = it.kind == SHARE ? registry : it.kind > SHARE ? vault : control;
         bytes4 selector = ILaneReceiver.takeRequest.selector;
         bool refused;
-        bytes4 refusal = Refuse.selector;
+        bytes4 refusal = IRefusal.Refuse.selector;
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             let length := mload(add(it, 256))

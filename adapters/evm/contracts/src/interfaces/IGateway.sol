@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRefusal} from "../protocol/Refusals.sol";
 import {
     Anchor, AttestedProof, CertifiedHeader, Delivery, HubProof, LaneLeaf, ValidatorSet
 } from "../protocol/Structs.sol";
 
 /// @notice What every gateway offers, whatever the mode of its link. docs/protocol.md section 21.
 /// @dev Each function refuses with `Refuse(uint8 class, bytes32 sentence)`.
-interface IGateway {
+interface IGateway is IRefusal {
     /// @notice A message was appended; its body is kept nowhere else.
     /// @param previousBlock The block of the message before it in this lane; 0 for the first.
     /// @param message ABI(Message).

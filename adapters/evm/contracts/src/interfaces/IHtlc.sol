@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRefusal} from "../protocol/Refusals.sol";
+
 /// @notice Hash-timelocks for swaps without coordinator. ADR 0011, docs/protocol.md section 21.
 /// @dev A lock is known by its locker and its hash. Times are milliseconds, as everywhere.
-interface IHtlc {
+interface IHtlc is IRefusal {
     /// @param asset Token address right-aligned; zero for the native coin.
     /// @param value An amount, or the id of an ERC-721 token where `isToken` says so.
     event Locked(

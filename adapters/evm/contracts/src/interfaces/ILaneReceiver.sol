@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRefusal} from "../protocol/Refusals.sol";
+
 /// @notice Who takes lane messages of some kinds from the gateway.
 /// @dev Called with exactly the gas that the message's weight grants. A refusal is a revert with
 /// `Refuse`; nothing else that is returned or reverted with is read beyond three words.
-interface ILaneReceiver {
+interface ILaneReceiver is IRefusal {
     /// @param kind The message's kind.
     /// @param number The message's number in the hub's lane; of an answer, the number that it answers.
     /// @param body The message's body, not yet checked to be canonical.

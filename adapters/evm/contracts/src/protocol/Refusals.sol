@@ -3,10 +3,13 @@ pragma solidity 0.8.37;
 
 // The classes of refusal: docs/protocol.md section 19.
 
-/// @notice Why something was refused.
-/// @param class One of the nineteen classes.
-/// @param sentence At most 32 ASCII characters, right-padded with zeros.
-error Refuse(uint8 class, bytes32 sentence);
+/// @notice How every contract here refuses.
+interface IRefusal {
+    /// @notice Why something was refused.
+    /// @param class One of the nineteen classes.
+    /// @param sentence At most 32 ASCII characters, right-padded with zeros.
+    error Refuse(uint8 class, bytes32 sentence);
+}
 
 uint8 constant E_VERSION = 1;
 uint8 constant E_FORMAT = 2;
@@ -36,7 +39,7 @@ function ensure(bool condition, uint8 class, bytes32 sentence) pure {
 /// @dev In assembly: written a hundred times into one contract, it is what code size goes into. What
 /// stands in the scratch space and the free-memory pointer is not needed any more.
 function refuse(uint8 class, bytes32 sentence) pure {
-    bytes32 selector = Refuse.selector;
+    bytes32 selector = IRefusal.Refuse.selector;
     assembly ("memory-safe") {
         mstore(0, selector)
         mstore(4, class)

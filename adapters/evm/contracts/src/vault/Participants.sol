@@ -193,7 +193,7 @@ abstract contract Participants is Assets, ClosedItems, Calls, Consents {
         bool isRefusal;
         uint8 class;
         bytes32 sentence;
-        bytes4 refusal = Refuse.selector;
+        bytes4 refusal = IRefusal.Refuse.selector;
         assembly ("memory-safe") {
             let granted := sub(gas(), KEPT_GAS)
             if gt(granted, gas()) { granted := 0 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Refuse} from "../../src/protocol/Refusals.sol";
+import {IRefusal} from "../../src/protocol/Refusals.sol";
 import {Vm} from "./Vm.sol";
 
 /// What all tests are made of: cheat codes and assertions that say both sides.
@@ -40,12 +40,12 @@ abstract contract Check {
 
     /// The next call is refused with exactly this class and sentence.
     function refuses(uint8 class, bytes32 sentence) internal {
-        vm.expectRevert(abi.encodeWithSelector(Refuse.selector, class, sentence));
+        vm.expectRevert(abi.encodeWithSelector(IRefusal.Refuse.selector, class, sentence));
     }
 
     /// The class of a refusal in revert data, or 255.
     function classOf(bytes memory data) internal pure returns (uint8) {
-        if (data.length != 68 || bytes4(data) != Refuse.selector) return 255;
+        if (data.length != 68 || bytes4(data) != IRefusal.Refuse.selector) return 255;
         return uint8(data[35]);
     }
 }
