@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {AttestedGateway} from "../src/AttestedGateway.sol";
 import {Control} from "../src/Control.sol";
 import {Registry} from "../src/Registry.sol";
-import {Vault} from "../src/Vault.sol";
 import "../src/protocol/Kinds.sol";
 import "../src/protocol/Refusals.sol";
 import "../src/protocol/Structs.sol";
@@ -50,7 +49,7 @@ contract AttestedTest is Hub {
         it.control = vm.computeCreateAddress(address(this), nonce + 1);
         it.registry = vm.computeCreateAddress(address(this), nonce + 2);
         it.vault = vm.computeCreateAddress(address(this), nonce + 3);
-        gateway = new AttestedGateway(it, mode, keys, threshold);
+        gateway = AttestedGateway(create("AttestedGateway", abi.encode(it, mode, keys, threshold)));
         ControlConfig memory born;
         born.gateway = address(gateway);
         born.council = addresses(council);
@@ -58,9 +57,9 @@ contract AttestedTest is Hub {
         born.councilDelayMs = 1 days * 1000;
         born.releasePeriodMs = 14 days * 1000;
         born.identityViewMs = 1 hours * 1000;
-        control = new Control(born);
-        registry = new Registry(gateway);
-        new Vault(gateway, new address[](0));
+        control = Control(create("Control", abi.encode(born)));
+        registry = Registry(create("Registry", abi.encode(gateway)));
+        create("Vault", abi.encode(gateway, new address[](0)));
         hubLink = gateway.link();
     }
 
@@ -341,7 +340,7 @@ contract AttestedTest is Hub {
     function refusesBirth(uint8 mode, uint256 count, uint32 threshold, uint8 class, bytes32 sentence) private {
         address[] memory keys = addresses(cut(count));
         GatewayConfig memory it = config();
-        refuses(class, sentence);
-        new AttestedGateway(it, mode, keys, threshold);
+        bytes memory code = bytes.concat(creationCode("AttestedGateway"), abi.encode(it, mode, keys, threshold));
+        refusesCode(code, class, sentence);
     }
 }

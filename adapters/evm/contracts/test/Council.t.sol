@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Control} from "../src/Control.sol";
 import {ShareOrder} from "../src/interfaces/IRegistry.sol";
 import "../src/protocol/Kinds.sol";
 import "../src/protocol/Refusals.sol";
@@ -525,7 +524,7 @@ contract CouncilTest is Commits {
     }
 
     function refusesBirth(ControlConfig memory config, uint8 class, bytes32 sentence) private {
-        refuses(class, sentence);
-        new Control(config);
+        bytes memory code = bytes.concat(creationCode("Control"), abi.encode(config));
+        refusesCode(code, class, sentence);
     }
 }

@@ -57,8 +57,8 @@ contract CommitPlayer is Commits {
         subject = kind >= 5 ? subject % 4 : subject % 900 + 1;
         (EncodedAction memory action, bool takes) = actionOf(kind, who, subject);
         Deal memory deal = dealOf(one(action), takes ? by(keys[who]) : byNobody());
-        Vote memory vote = prepare(deal);
         bool expected = canLock(kind, who, subject);
+        Vote memory vote = prepare(deal);
         isTrue(vote.yes == expected, vote.message);
         if (!vote.yes) return;
         prepared.push(Open(deal, kind, subject, who));

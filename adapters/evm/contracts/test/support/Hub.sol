@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import "../../src/protocol/Kinds.sol";
 import "../../src/protocol/Structs.sol";
-import {Check} from "./Check.sol";
+import {Artifacts} from "./Artifacts.sol";
 import {Model} from "./Model.sol";
 
 /// One lane as the hub sees it.
@@ -19,7 +19,7 @@ struct HubLane {
 /// A hub that follows the rules of docs/protocol.md: it appends, seals headers that its validators sign,
 /// and proves. Headers, lanes trees and proofs are generated here, not recorded from a hub; that the
 /// rules are the hub's own is what the vectors show.
-abstract contract Hub is Check {
+abstract contract Hub is Artifacts {
     bytes32 internal constant HUB = keccak256("a hub");
     bytes32 private constant MESSAGE = keccak256("tombolo/1/message");
     bytes32 private constant LEAF = keccak256("tombolo/1/lane-leaf");

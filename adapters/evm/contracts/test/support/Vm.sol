@@ -33,9 +33,10 @@ interface Vm {
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
     function toString(uint256 number) external pure returns (string memory);
+    function toString(bytes calldata data) external pure returns (string memory);
     function readFile(string calldata path) external view returns (string memory);
     function writeFile(string calldata path, string calldata text) external;
-    function projectRoot() external view returns (string memory);
+    function writeLine(string calldata path, string calldata text) external;
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
     function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
@@ -47,5 +48,4 @@ interface Vm {
         external
         pure
         returns (bytes32[] memory);
-    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
 }

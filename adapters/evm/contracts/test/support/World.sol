@@ -39,10 +39,10 @@ abstract contract World is Hub {
         config.control = vm.computeCreateAddress(address(this), nonce + 1);
         config.registry = vm.computeCreateAddress(address(this), nonce + 2);
         config.vault = vm.computeCreateAddress(address(this), nonce + 3);
-        gateway = new Gateway(config);
-        control = new Control(controlConfig(address(gateway)));
-        registry = new Registry(gateway);
-        vault = new Vault(gateway, called);
+        gateway = Gateway(create("Gateway", abi.encode(config)));
+        control = Control(create("Control", abi.encode(controlConfig(address(gateway)))));
+        registry = Registry(create("Registry", abi.encode(gateway)));
+        vault = Vault(create("Vault", abi.encode(gateway, called)));
         hubLink = gateway.link();
     }
 
