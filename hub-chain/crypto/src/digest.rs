@@ -3,17 +3,21 @@
 //! Every preimage is a tag and 32-byte words. `tag = keccak256("tombolo/1/<kind>")`; a number is
 //! big-endian in its word, an address right-aligned, a byte string enters as its Keccak-256.
 
-use crate::keccak256::{keccak256, keccak256_concat};
+use crate::keccak256::{keccak256, keccak256_concat, sha256};
 use sha3::Digest as _;
 use std::{collections::BTreeMap, sync::LazyLock};
 use tombolo_types::{
     Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Round, UnixMillis,
     action::{Branch, Terms},
     header::{Genesis, Header, ValidatorSet},
-    id::{AssetId, BlockId, ChainId, DataId, Fingerprint, IdentityId, LinkId, SchemaId, TxId, Xid},
+    id::{
+        AssetId, BlockId, ChainId, DataId, Fingerprint, GlobalId, IdentityId, LinkId, OrderId,
+        SchemaId, SecretHash, TxId, Xid,
+    },
     lane::{Direction, LaneLeaf},
     link_policy::LinkPolicy,
     record::SaltedRecord,
+    swap::{Order, Secret},
 };
 
 #[cfg(test)]
@@ -292,6 +296,24 @@ pub fn shared_node(
 #[must_use]
 pub fn link_policy(link: LinkId, policy: &LinkPolicy) -> Hash {
     Preimage::tagged("link-policy").word(link).bytes(&policy.encode()).finish()
+}
+
+/// The hash under which a secret locks: SHA-256, which every chain with hash locks has.
+#[must_use]
+pub fn secret_hash(secret: &Secret) -> SecretHash {
+    sha256(&secret.0).into()
+}
+
+/// An order of a hash-timelock swap on a hub: all that its parties agree on.
+#[must_use]
+pub fn order(hub: ChainId, order: &Order) -> OrderId {
+    Preimage::tagged("order").word(hub).bytes(&order.encode()).finish().into()
+}
+
+/// What a hash-timelock swap is known by on every ledger, the hub's orders included.
+#[must_use]
+pub fn swap(hash: SecretHash) -> GlobalId {
+    Preimage::tagged("swap").word(hash).finish().into()
 }
 
 /// What both keys sign to bind an account on a chain to an identity.

@@ -172,6 +172,8 @@ word!(
     id::SchemaId,
     id::AssetId,
     id::Xid,
+    id::OrderId,
+    id::SecretHash,
     id::GlobalId,
 );
 

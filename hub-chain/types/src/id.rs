@@ -115,6 +115,10 @@ hash_id!(
     AssetId,
     /// One two-phase commit: binds hub, beginner, salt, deadline and all branches.
     Xid,
+    /// One order of a hash-timelock swap: binds hub, hash, parties, legs and window.
+    OrderId,
+    /// The SHA-256 of a hash lock's secret.
+    SecretHash,
     /// What one operation is known by on every ledger and in the audit log.
     GlobalId,
 );

@@ -38,6 +38,7 @@ pub mod number;
 pub mod record;
 pub mod schema;
 pub mod store;
+pub mod swap;
 pub mod transaction;
 pub mod verifier;
 

@@ -12,4 +12,5 @@
 mod formats;
 mod inputs;
 mod proofs;
+mod swap;
 mod vectors;

@@ -1,6 +1,6 @@
 //! Every file in `tests/vectors` is made again from its inputs and compared, and each is read.
 
-use crate::{formats, proofs};
+use crate::{formats, proofs, swap};
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -26,6 +26,7 @@ fn all() -> Vec<(&'static str, Value)> {
         ("validators.json", formats::validators()),
         ("client.json", proofs::client()),
         ("log.json", proofs::log()),
+        ("swap.json", swap::swap()),
     ]
 }
 
