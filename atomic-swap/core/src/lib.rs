@@ -1,6 +1,8 @@
-//! Two-phase commit over ledgers: the machines of coordinator and participant.
+//! What binds an exchange over several ledgers: two-phase commit and hash-timelock.
 //!
-//! The hub drives a [`two_phase::Coordinator`], every gateway keeps a [`two_phase::Participant`]
+//! [`protocol::choose`] says which of the two the chains of an exchange can take part in.
+//!
+//! **Two-phase commit.** The hub drives a [`two_phase::Coordinator`], every gateway keeps a [`two_phase::Participant`]
 //! per transaction. Both are pure: time is the ledger's own block time, what shall happen is
 //! returned, and the caller writes state and effects in the one block that caused them.
 //!
@@ -13,9 +15,13 @@
 //!   council's recorded release;
 //! - S5 single copy: a closed item has at most one live copy over all ledgers.
 //!
+//! **Hash-timelock** ([`htlc`]) is weaker: each party, or a watcher for it, keeps a [`htlc::Swap`].
+//! - S11: a lock is claimed or refunded, never both; a party who follows the protocol and looks at
+//!   the chains once within the margin is never worse off.
+//!
 //! Deliberately absent: proofs (what arrives here was proved by the lane), the locks themselves
-//! (a gateway offers them as [`two_phase::Locks`]), transactions that begin on a chain, and
-//! hash-timelock swaps.
+//! (a gateway offers them as [`two_phase::Locks`]), transactions that begin on a chain, and rings
+//! of more than two parties.
 
 #![cfg_attr(
     test,
@@ -30,4 +36,6 @@
 )]
 
 pub mod deadline;
+pub mod htlc;
+pub mod protocol;
 pub mod two_phase;

@@ -1,4 +1,4 @@
-//! Two-phase commit: decisions as tables, histories against naive models, and the checker.
+//! Decisions as tables, histories against naive models, and the checkers.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -13,5 +13,6 @@ mod begin;
 mod coordinator;
 mod fixture;
 mod histories;
+mod htlc;
 mod model;
 mod participant;
