@@ -4,10 +4,11 @@
 //! (attack A46); its fingerprint is.
 
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tombolo_islet_core::{
-    self as islet, Account, Hold, Holding, Islet, Item, ItemCopy, Lock, Parcel, Standing,
+    self as islet, Account, HashLock, HashLockStanding, Hold, Holding, Islet, Item, ItemCopy, Lock,
+    Parcel, Standing,
 };
 use tombolo_ledger::{Principal, block, lanes};
 use tombolo_node::{
@@ -18,7 +19,7 @@ use tombolo_node::{
 use tombolo_types::{
     Address, Refusal, UnixMillis,
     envelope::{Envelope, Value as Measured},
-    id::AssetId,
+    id::{ParseIdError, SecretHash},
     message::DataClass,
     refuse,
     schema::Schema,
@@ -40,7 +41,8 @@ pub fn kind() -> Kind<Islet> {
 }
 
 /// `items`, `item/<id>`, `versions/<item>`, `copies`, `copy/<id>`, `accounts`,
-/// `accounts/<address>`, `locks`, `view`, `council`, `schemas`, and what every ledger has.
+/// `accounts/<address>`, `locks`, `hash-locks`, `hash-locks/<hash>`, `view`, `council`, `schemas`,
+/// and what every ledger has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IsletQueries;
 
@@ -67,13 +69,22 @@ impl Queries for IsletQueries {
             }
             ("copy", false) => copy(&found(islet::copy(view, id_of(id)?), "copy of item", id)?),
             ("accounts", true) => {
-                let all = islet::holdings(view, holding_of(from)?, more);
+                let all = islet::holdings(view, two_of(from)?, more);
                 paged(&all, limit, |it| format!("{}-{}", it.account, it.asset), holding)
             }
             ("accounts", false) => account(&islet::account(view, id_of(id)?)),
             ("locks", true) => {
                 let all = islet::locks(view, cursor_of(from)?, more);
                 paged(&all, limit, |it| it.xid.to_string(), lock)
+            }
+            ("hash-locks", true) => {
+                let (hash, locker) = two_of::<SecretHash, Address>(from)?;
+                let all = islet::hash_locks(view, (hash, locker), more);
+                paged(&all, limit, |it| format!("{}-{}", it.hash, it.locker), hash_lock)
+            }
+            ("hash-locks", false) => {
+                let all = islet::hash_locks_under(view, id_of(id)?, limit);
+                json!({ "entries": all.iter().map(hash_lock).collect::<Vec<_>>() })
             }
             ("schemas", true) => {
                 let all = islet::schemas(view, cursor_of(from)?, more);
@@ -184,12 +195,17 @@ fn add_envelope(value: &mut Value, bytes: &[u8]) {
     value["readings"] = readings.collect();
 }
 
-fn holding_of(from: Option<&str>) -> Result<(Address, AssetId), Refusal> {
-    let Some((account, asset)) = from.map(|from| from.split_once('-').unwrap_or((from, ""))) else {
+/// A cursor of two parts, `first-second`; the second may be left out.
+fn two_of<A, B>(from: Option<&str>) -> Result<(A, B), Refusal>
+where
+    A: FromStr<Err = ParseIdError> + Default,
+    B: FromStr<Err = ParseIdError> + Default,
+{
+    let Some((first, second)) = from.map(|from| from.split_once('-').unwrap_or((from, ""))) else {
         return Ok(Default::default());
     };
-    let asset = if asset.is_empty() { AssetId::ZERO } else { id_of(asset)? };
-    Ok((id_of::<Address>(account)?, asset))
+    let second = if second.is_empty() { B::default() } else { id_of(second)? };
+    Ok((id_of(first)?, second))
 }
 
 fn holding(it: &Holding) -> Value {
@@ -257,6 +273,32 @@ fn lock(it: &Lock) -> Value {
     })
 }
 
+/// A hash lock. The secret of a claimed one is public; that of an open one is not here.
+fn hash_lock(it: &HashLock) -> Value {
+    let mut value = json!({
+        "hash": it.hash.to_string(),
+        "locker": it.locker.to_string(),
+        "recipient": it.recipient.to_string(),
+        "asset": it.asset.to_string(),
+        "amount": it.amount.to_string(),
+        "deadline_ms": it.deadline.0,
+        "height": it.height.0,
+    });
+    value["standing"] = match it.standing {
+        HashLockStanding::Open => "open".into(),
+        HashLockStanding::Claimed { secret, height } => {
+            value["secret"] = format!("0x{}", hex::encode(secret.0)).into();
+            value["ended"] = height.0.into();
+            "claimed".into()
+        }
+        HashLockStanding::Refunded { height } => {
+            value["ended"] = height.0.into();
+            "refunded".into()
+        }
+    };
+    value
+}
+
 /// The gateway, its link to the hub, and how old its view of identities is.
 fn gateway(view: &dyn View) -> Value {
     let Some(gateway) = islet::gateway(view) else { return Value::Null };
@@ -318,7 +360,7 @@ mod tests {
     use tombolo_types::{
         Height,
         header::Signature,
-        id::{ChainId, DataId, Fingerprint, IdentityId, SchemaId},
+        id::{AssetId, ChainId, DataId, Fingerprint, IdentityId, SchemaId},
     };
 
     fn of_class(class: DataClass) -> Item {
@@ -352,8 +394,8 @@ mod tests {
     fn a_cursor_of_holdings_names_account_and_asset() {
         let (account, asset) = (Address([1; 20]), AssetId([2; 32]));
         let cursor = format!("{account}-{asset}");
-        assert_eq!(holding_of(Some(&cursor)), Ok((account, asset)));
-        let refused = holding_of(Some("0x12-zz")).unwrap_err();
+        assert_eq!(two_of(Some(&cursor)), Ok((account, asset)));
+        let refused = two_of::<Address, AssetId>(Some("0x12-zz")).unwrap_err();
         assert_eq!(refused.class, tombolo_types::Class::Format);
     }
 }

@@ -76,7 +76,9 @@ parameters! {
     relay_margin_ms = 10_000, 0..=3_600_000;
     /// What the slowest participant may take until a block is final, in milliseconds.
     finality_ms = 2_000, 0..=86_400_000;
-    /// Undecided commits that one owner may have.
+    /// How long a hash lock may last; an ended one is remembered so long after its deadline.
+    swap_deadline_max_ms = 604_800_000, 60_000..=31_536_000_000;
+    /// Undecided commits and open hash locks that one owner may have.
     open_locks_max = 1_000, 1..=1_000_000;
     /// Deadline and revocation aborts worked off in one block.
     aborts_per_block = 100, 1..=10_000;

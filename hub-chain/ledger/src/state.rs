@@ -5,7 +5,10 @@ use std::{marker::PhantomData, ops::Bound};
 use tombolo_crypto::digest::Preimage;
 use tombolo_types::{
     Address, Hash, Height, LaneNumber, MessageNumber, UnixMillis,
-    id::{AssetId, BlockId, ChainId, DataId, GlobalId, IdentityId, LinkId, SchemaId, TxId, Xid},
+    id::{
+        AssetId, BlockId, ChainId, DataId, GlobalId, IdentityId, LinkId, OrderId, SchemaId,
+        SecretHash, TxId, Xid,
+    },
     store::{Batch, Entry, View},
 };
 
@@ -193,8 +196,8 @@ macro_rules! bytes_key {
 }
 
 bytes_key!(
-    Address, AssetId, BlockId, ChainId, DataId, GlobalId, Hash, IdentityId, LinkId, SchemaId, TxId,
-    Xid,
+    Address, AssetId, BlockId, ChainId, DataId, GlobalId, Hash, IdentityId, LinkId, OrderId,
+    SchemaId, SecretHash, TxId, Xid,
 );
 
 macro_rules! number_key {

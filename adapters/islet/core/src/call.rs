@@ -1,11 +1,12 @@
 //! What may be asked of an islet.
 
+use crate::hash_lock::NewHashLock;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
     Address, Amount, UnixMillis,
     header::Signature,
-    id::{AssetId, ChainId, DataId},
+    id::{AssetId, ChainId, DataId, SecretHash},
 };
 
 /// A call of the islet's own.
@@ -44,6 +45,24 @@ pub enum IsletCall {
     Begin(Box<Begin>),
     /// An act of the recovery council. Any identity may bring it: the signatures decide.
     NewTrustedHeader(NewTrustedHeader),
+    /// Locks an amount of the signer's account under a hash.
+    HashLock(NewHashLock),
+    /// Opens a hash lock for its recipient. Any identity may bring the secret.
+    HashClaim {
+        /// Under which hash.
+        hash: SecretHash,
+        /// Whose lock.
+        locker: Address,
+        /// Exactly 32 bytes; of any length here, so that another one is a wrong proof.
+        secret: Vec<u8>,
+    },
+    /// Gives a hash lock that has ended back to its locker. Any identity may ask for it.
+    HashRefund {
+        /// Under which hash.
+        hash: SecretHash,
+        /// Whose lock.
+        locker: Address,
+    },
 }
 
 /// Where a copy goes, and until when it may be taken.

@@ -1,6 +1,8 @@
 //! The islet as a machine of the ledger kit: which call and which message goes where.
 
-use crate::{account, call::IsletCall, council, gateway, identity, lock, schema, share, submit};
+use crate::{
+    account, call::IsletCall, council, gateway, hash_lock, identity, lock, schema, share, submit,
+};
 use tombolo_crypto::client::{self, LightClient};
 use tombolo_ledger::{Arrival, Context, Machine};
 use tombolo_swap::two_phase::Outcome;
@@ -30,6 +32,7 @@ impl Machine for Islet {
     fn begin_block(&self, cx: &mut Context<'_, '_>) {
         council::take_effect(cx, &LightClient);
         lock::forget(cx);
+        hash_lock::forget(cx);
     }
 
     fn weight(&self, call: &IsletCall) -> u64 {
@@ -42,6 +45,9 @@ impl Machine for Islet {
             // One authorisation each is checked, and the message is appended.
             IsletCall::Begin(begin) => {
                 u64::try_from(begin.authorisations.len()).unwrap_or(u64::MAX).saturating_add(2)
+            }
+            IsletCall::HashLock(_) | IsletCall::HashClaim { .. } | IsletCall::HashRefund { .. } => {
+                1
             }
             IsletCall::NewTrustedHeader(act) => {
                 u64::try_from(act.signatures.len()).unwrap_or(u64::MAX)
@@ -58,6 +64,11 @@ impl Machine for Islet {
             IsletCall::Pay { to, asset, amount } => account::pay(cx, to, asset, amount),
             IsletCall::Begin(begin) => lock::begin(cx, &begin),
             IsletCall::NewTrustedHeader(act) => council::announce(cx, act, &LightClient),
+            IsletCall::HashLock(new) => hash_lock::open(cx, &new),
+            IsletCall::HashClaim { hash, locker, secret } => {
+                hash_lock::claim(cx, hash, locker, &secret)
+            }
+            IsletCall::HashRefund { hash, locker } => hash_lock::refund(cx, hash, locker),
         }
     }
 

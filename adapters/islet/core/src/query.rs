@@ -1,13 +1,14 @@
 //! What shells read: items, copies, accounts, locks, pending acts. All lists are paged.
 
-use crate::{Held, Item, ItemCopy, PendingAct};
+use crate::{HashLock, Held, Item, ItemCopy, PendingAct};
 use crate::{
-    account as accounts, council, identity, item as store, lock, schema as registry, token,
+    account as accounts, council, hash_lock as hashed, identity, item as store, lock,
+    schema as registry, token,
 };
 use tombolo_swap::two_phase::Participant;
 use tombolo_types::{
     Address, Amount, UnixMillis,
-    id::{AssetId, DataId, IdentityId, SchemaId, Xid},
+    id::{AssetId, DataId, IdentityId, SchemaId, SecretHash, Xid},
     store::View,
 };
 
@@ -20,7 +21,7 @@ pub struct Account {
     pub identity: Option<IdentityId>,
     /// What it holds, without what is in escrow.
     pub balances: Vec<(AssetId, Amount)>,
-    /// How many two-phase commits hold something of it.
+    /// How many two-phase commits and hash locks hold something of it.
     pub open_locks: u64,
 }
 
@@ -115,6 +116,21 @@ pub fn locks(view: &dyn View, from: Xid, limit: usize) -> Vec<Lock> {
             held,
         })
         .collect()
+}
+
+/// A hash lock, open or remembered.
+pub fn hash_lock(view: &dyn View, hash: SecretHash, locker: Address) -> Option<HashLock> {
+    hashed::lock_of(view, hash, locker)
+}
+
+/// At most `limit` hash locks under one hash, open or remembered, ascending by locker.
+pub fn hash_locks_under(view: &dyn View, hash: SecretHash, limit: usize) -> Vec<HashLock> {
+    hashed::under(view, hash, limit)
+}
+
+/// At most `limit` hash locks, open or remembered, from a hash and locker on.
+pub fn hash_locks(view: &dyn View, from: (SecretHash, Address), limit: usize) -> Vec<HashLock> {
+    hashed::list(view, from, limit)
 }
 
 /// What this ledger knows of a two-phase commit.

@@ -1,6 +1,6 @@
 //! This ledger as it offers itself to be locked: what each action takes, and how it ends.
 
-use super::{BEGUN, Held, Hold, LOCKS, OPEN, open};
+use super::{BEGUN, Held, Hold, LOCKS, count_open, discount_open};
 use crate::{
     account,
     entry::{self, Asked, Claim},
@@ -40,14 +40,7 @@ impl Locks for Ledger<'_, '_, '_> {
         if let Some(account) = action.takes_from()
             && !held.accounts.contains(&account)
         {
-            let open = open(self.cx.state, account);
-            ensure!(
-                open < self.cx.parameters.open_locks_max,
-                Limit,
-                "account {account} has {open} open locks, at most {} are allowed; wait for decisions",
-                self.cx.parameters.open_locks_max
-            );
-            OPEN.put(self.cx.state, &account, &open.saturating_add(1));
+            count_open(self.cx, account)?;
             held.accounts.push(account);
         }
         // Counted before the action is tried: a release gives back what stands here.
@@ -122,10 +115,7 @@ impl Ledger<'_, '_, '_> {
             BEGUN.delete(self.cx.state, &number);
         }
         for account in &held.accounts {
-            match open(self.cx.state, *account).saturating_sub(1) {
-                0 => OPEN.delete(self.cx.state, account),
-                open => OPEN.put(self.cx.state, account, &open),
-            }
+            discount_open(self.cx, *account);
         }
         held.holds
     }

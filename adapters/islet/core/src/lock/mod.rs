@@ -79,7 +79,7 @@ const PARTICIPANTS: Table<Xid, Participant> = Table::new(*b"iP");
 const SETTLED: Table<(UnixMillis, Xid), ()> = Table::new(*b"iD");
 /// What was begun here and is not decided, by the number of its Begin in the data lane.
 const BEGUN: Table<MessageNumber, Xid> = Table::new(*b"iQ");
-/// How many two-phase commits hold something of an account.
+/// How many two-phase commits and hash locks hold something of an account.
 const OPEN: Table<Address, u64> = Table::new(*b"iO");
 
 /// What is known of a two-phase commit.
@@ -92,9 +92,33 @@ pub(crate) fn list(view: &dyn View, from: Xid, limit: usize) -> Vec<(Xid, Held)>
     LOCKS.range(view, &from, limit)
 }
 
-/// How many two-phase commits hold something of an account.
+/// How many two-phase commits and hash locks hold something of an account.
 pub(crate) fn open(view: &dyn View, account: Address) -> u64 {
     OPEN.get(view, &account).unwrap_or_default()
+}
+
+/// Counts one more open lock of an account (attack A34).
+///
+/// # Errors
+/// `E_LIMIT` where it has as many as it may.
+pub(crate) fn count_open(cx: &mut Context<'_, '_>, account: Address) -> Result<(), Refusal> {
+    let open = open(cx.state, account);
+    ensure!(
+        open < cx.parameters.open_locks_max,
+        Limit,
+        "account {account} has {open} open locks, at most {} are allowed; wait until some end",
+        cx.parameters.open_locks_max
+    );
+    OPEN.put(cx.state, &account, &open.saturating_add(1));
+    Ok(())
+}
+
+/// Counts one open lock less.
+pub(crate) fn discount_open(cx: &mut Context<'_, '_>, account: Address) {
+    match open(cx.state, account).saturating_sub(1) {
+        0 => OPEN.delete(cx.state, &account),
+        open => OPEN.put(cx.state, &account, &open),
+    }
 }
 
 /// Takes a Prepare and votes.

@@ -1,4 +1,4 @@
-//! S5 and S7 over random histories: two islets, one coordinator that lies about nothing, and a
+//! S5, S7, and of S11 that a lock is claimed or refunded, over random histories: two islets, one coordinator that lies about nothing, and a
 //! naive model of sums beside them.
 //!
 //! The machine is driven without proofs here, so that histories can be long; what proofs add is
@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::LazyLock};
 use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_islet_core::{
-    Hold, IDENTIFICATION_METHOD, Islet, IsletCall, Standing, account, balance, escrow, gateway,
-    holdings, item, locks, vouchers,
+    HashLockStanding, Hold, IDENTIFICATION_METHOD, Islet, IsletCall, NewHashLock, Standing,
+    account, balance, escrow, gateway, hash_lock, hash_locks, holdings, item, locks, vouchers,
 };
 use tombolo_ledger::{
     Arrival, BlockInfo, Context, Machine, Parameters, Principal, State, lanes,
@@ -31,6 +31,7 @@ use tombolo_types::{
     id::{AssetId, BlockId, ChainId, DataId, IdentityId, LinkId, TxId, Xid},
     lane::{DATA_LANE, Message},
     message::{Body, DataClass, Decision, Hello, SchemaUpdate},
+    swap::Secret,
 };
 
 /// An islet without consensus and proofs.
@@ -174,6 +175,11 @@ static BARE: LazyLock<[Bare; 2]> = LazyLock::new(|| {
 });
 
 const ITEMS: u8 = 3;
+const SECRETS: u8 = 4;
+
+fn secret_of(number: u8) -> Secret {
+    Secret([number; 32])
+}
 
 fn envelope(home: ChainId, number: u8, version: u32) -> Envelope {
     reading(home, &format!("deed-{number}"), version, DataClass::Closed)
@@ -391,6 +397,50 @@ impl History {
         }
     }
 
+    /// A hash lock of one party for the other; `shape` says for how long, and of how much.
+    fn hash_lock(&mut self, side: usize, number: u8, shape: u8) {
+        let (locker, recipient) = (party(number), party(number.wrapping_add(1)));
+        let (secret, bare) = (secret_of(number), &mut self.sides[side]);
+        let amount = u128::from(shape) * 5;
+        let new = NewHashLock {
+            hash: digest::secret_hash(&secret),
+            recipient: recipient.address(),
+            asset: ASSET,
+            amount: Amount(amount),
+            deadline: bare.time.saturating_add(u64::from(shape) * 10),
+        };
+        let used = hash_lock(&bare.state, new.hash, locker.address()).is_some();
+        let held = balance(&bare.state, locker.address(), ASSET).0;
+        // The lock is in a block that comes 25 ms later.
+        let may = amount > 0 && !used && shape > 2 && held >= amount;
+        assert_eq!(bare.call(&locker, IsletCall::HashLock(new)).is_ok(), may, "{new:?}");
+    }
+
+    /// Its claim, with the right secret or another, and its refund, at any time.
+    fn end_hash_lock(&mut self, side: usize, number: u8, how: u8) {
+        let (locker, other) = (party(number), party(number.wrapping_add(1)));
+        let (secret, bare) = (secret_of(number), &mut self.sides[side]);
+        let (hash, address) = (digest::secret_hash(&secret), locker.address());
+        let lock = hash_lock(&bare.state, hash, address);
+        let open = lock.filter(|lock| lock.standing == HashLockStanding::Open);
+        let over = open.is_some_and(|lock| bare.time.saturating_add(25) >= lock.deadline);
+        let (call, may) = match how % 3 {
+            0 => (IsletCall::HashClaim { hash, locker: address, secret: vec![0xff; 32] }, false),
+            1 => {
+                let secret = secret.0.to_vec();
+                (IsletCall::HashClaim { hash, locker: address, secret }, open.is_some() && !over)
+            }
+            _ => (IsletCall::HashRefund { hash, locker: address }, over),
+        };
+        let result = bare.call(&other, call);
+        assert_eq!(result.is_ok(), may, "{result:?}");
+        if let Some(lock) = open.filter(|_| may && how % 3 == 1) {
+            let amount = i128::try_from(lock.amount.0).unwrap();
+            *self.settled.get_mut(&(side, lock.locker, ASSET)).unwrap() -= amount;
+            *self.settled.get_mut(&(side, lock.recipient, ASSET)).unwrap() += amount;
+        }
+    }
+
     /// A new version of an item, where it is free and its owner's device may write it.
     fn renew(&mut self, side: usize, number: u8) {
         let home = BARE[0].chain;
@@ -420,6 +470,11 @@ impl History {
                     Hold::Leaves { .. } | Hold::Appears(_) => {}
                 }
             }
+            let hashed: Vec<_> = hash_locks(&bare.state, Default::default(), usize::MAX)
+                .into_iter()
+                .filter(|lock| lock.standing == HashLockStanding::Open)
+                .collect();
+            coins += hashed.iter().map(|lock| lock.amount.0).sum::<u128>();
             for holding in holdings(&bare.state, Default::default(), usize::MAX) {
                 let sum = if holding.asset == ASSET { &mut coins } else { &mut notes };
                 *sum += holding.amount.0;
@@ -431,7 +486,8 @@ impl History {
             for holder in [owner(), neighbour()] {
                 let address = holder.address();
                 let counted =
-                    held.iter().filter(|lock| lock.held.accounts.contains(&address)).count();
+                    held.iter().filter(|lock| lock.held.accounts.contains(&address)).count()
+                        + hashed.iter().filter(|lock| lock.locker == address).count();
                 assert_eq!(account(&bare.state, address).open_locks, counted as u64);
             }
         }
@@ -462,6 +518,16 @@ impl History {
                 self.check();
             }
         }
+        for side in 0..2 {
+            // Past every deadline here, what is still open is given back.
+            self.sides[side].time = self.sides[side].time.saturating_add(10_000);
+            for lock in hash_locks(&self.sides[side].state, Default::default(), usize::MAX) {
+                let call = IsletCall::HashRefund { hash: lock.hash, locker: lock.locker };
+                let open = lock.standing == HashLockStanding::Open;
+                assert_eq!(self.sides[side].call(&owner(), call).is_ok(), open);
+                self.check();
+            }
+        }
         for (number, bare) in self.sides.iter().enumerate() {
             assert_eq!(locks(&bare.state, Xid::ZERO, 9), []);
             for holder in [owner(), neighbour()] {
@@ -488,12 +554,12 @@ impl History {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
-    /// S5 and S7, with crashes, repetitions and wrong orders anywhere.
+    /// S5, S7 and S11, with crashes, repetitions and wrong orders anywhere.
     ///
-    /// Req: Y4560-6.3-2, Y4560-7.2.4-1
+    /// Req: Y4560-6.3-2, Y4560-7.2.4-1, PRJ-5-9
     #[test]
     fn a45_histories_keep_supply_and_single_copies(
-        events in prop::collection::vec((0u8..14, any::<u8>(), any::<u8>()), 1..60),
+        events in prop::collection::vec((0u8..20, any::<u8>(), any::<u8>()), 1..60),
     ) {
         let mut history = History::new();
         for (event, a, b) in events {
@@ -507,6 +573,8 @@ proptest! {
                 9..=10 => history.tell(deal, side),
                 11 => history.pay(side, a, b),
                 12 => history.renew(side, a % ITEMS),
+                13..=15 => history.hash_lock(side, a % SECRETS, b),
+                16..=18 => history.end_hash_lock(side, a % SECRETS, b / 2),
                 _ => history.crash(side),
             }
             history.check();

@@ -9,6 +9,7 @@
 )]
 
 mod harness;
+mod hash_locks;
 mod toy;
 mod world;
 
