@@ -4,6 +4,7 @@ use crate::{
     govern::Act,
     grant::{Grant, GrantKey},
     identity::Binding,
+    swap::SwapCall,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_swap::two_phase::Begin;
@@ -55,6 +56,8 @@ pub enum HubCall {
         /// Which.
         xid: Xid,
     },
+    /// Offers, accepts, takes back or reports on a hash-timelock swap.
+    Swap(Box<SwapCall>),
 }
 
 impl HubCall {
@@ -72,6 +75,7 @@ impl HubCall {
             Self::RevokeGrant(_) => "grant revoke",
             Self::Begin(_) => "begin",
             Self::Withdraw { .. } => "withdraw",
+            Self::Swap(call) => call.name(),
         }
     }
 
@@ -88,6 +92,7 @@ impl HubCall {
                 let branches = u64::try_from(begin.branches.len()).unwrap_or(u64::MAX);
                 branches.saturating_mul(4).saturating_add(4)
             }
+            Self::Swap(call) => call.weight(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The hub as a [`Machine`].
 
-use crate::{HubCall, commit, data, govern, grant, identity, link, policy};
+use crate::{HubCall, commit, data, govern, grant, identity, link, policy, swap};
 use tombolo_crypto::{attested::Attested, client::LightClient};
 use tombolo_ledger::{Arrival, Context, Machine};
 use tombolo_types::{
@@ -70,6 +70,7 @@ impl Machine for Hub {
         govern::begin_block(cx);
         grant::begin_block(cx);
         link::begin_block(cx);
+        swap::begin_block(cx);
     }
 
     fn weight(&self, call: &HubCall) -> u64 {
@@ -89,6 +90,7 @@ impl Machine for Hub {
             HubCall::RevokeGrant(key) => grant::revoke(cx, &key),
             HubCall::Begin(begin) => commit::begin(self, cx, &begin),
             HubCall::Withdraw { xid } => commit::withdraw(cx, xid),
+            HubCall::Swap(call) => swap::call(cx, *call),
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! One module per concept, each with its tables (first letter `h`), its calls and its rules:
 //! [`govern`] (proposals and approvals), [`identity`], [`link`], [`schema`], [`policy`],
-//! [`grant`], [`data`], [`asset`] and [`commit`] (the coordinator of two-phase commits); [`query`] is the
-//! read side for shells.
+//! [`grant`], [`data`], [`asset`], [`commit`] (the coordinator of two-phase commits) and [`swap`]
+//! (orders of hash-timelock swaps, mirrored for audit); [`query`] is the read side for shells.
 //!
 //! Invariants
 //! - A lane message reaches `data`, `commit` and the link's own standing, and nothing else: no
@@ -12,7 +12,8 @@
 //! - A decision is state before it is sent, and no limit or pause holds one back.
 //! - What is not allowed by a policy that covers its type does not pass (fail closed).
 //!
-//! Deliberately absent: funds (accounts live on the linked chains), hash-timelock swaps, markets.
+//! Deliberately absent: funds (accounts live on the linked chains; the hub holds none of a swap
+//! either), markets.
 #![cfg_attr(
     test,
     allow(
@@ -37,6 +38,7 @@ pub mod link;
 pub mod policy;
 pub mod query;
 pub mod schema;
+pub mod swap;
 
 pub use call::HubCall;
 pub use hub::Hub;

@@ -78,6 +78,12 @@ parameters! {
     finality_ms = 2_000, 0..=86_400_000;
     /// How long a hash lock may last; an ended one is remembered so long after its deadline.
     swap_deadline_max_ms = 604_800_000, 60_000..=31_536_000_000;
+    /// How long an order of a swap may wait for acceptance: a free option meanwhile.
+    swap_window_max_ms = 3_600_000, 1_000..=86_400_000;
+    /// How long a party of a swap, and whoever watches for it, may be down.
+    swap_outage_ms = 3_600_000, 0..=604_800_000;
+    /// Open orders of swaps that one party may have.
+    swap_orders_max = 100, 1..=1_000_000;
     /// Undecided commits and open hash locks that one owner may have.
     open_locks_max = 1_000, 1..=1_000_000;
     /// Deadline and revocation aborts worked off in one block.

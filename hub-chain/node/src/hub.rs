@@ -1,5 +1,7 @@
 //! The hub as a node: its daemon, and its state as JSON.
 
+mod swaps;
+
 use crate::{
     config::Config,
     query::{Queries, cursor_of, found, id_of, paged},
@@ -60,7 +62,8 @@ fn verifiers() -> Vec<Box<dyn Verifier>> {
 
 /// `identity/<id>`, `identities`, `devices/<owner>`, `history/<identity>`, `links`, `link/<id>`,
 /// `schemas`, `policies`, `items`, `item/<id>`, `grants/<item>`, `commits`, `commit/<xid>`,
-/// `proposals`, `proposal/<id>`, and what every ledger has.
+/// `proposals`, `proposal/<id>`, `swaps`, `swap/<order>`, `swap-of/<hash>`, `swap-chains`,
+/// `swap-protocol/<chain>-<chain>`, and what every ledger has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HubQueries;
 
@@ -115,6 +118,11 @@ impl Queries for HubQueries {
                 paged(&all, limit, |it| it.id.to_string(), proposal)
             }
             ("proposal", false) => proposal(&query::proposal(view, id_of(id)?)?),
+            ("swaps", true) => swaps::orders(view, from, limit)?,
+            ("swap", false) => swaps::one(view, id)?,
+            ("swap-of", false) => swaps::of_hash(view, id)?,
+            ("swap-chains", true) => swaps::chains(view, from, limit)?,
+            ("swap-protocol", false) => swaps::protocol(view, id)?,
             _ => refuse!(Unsupported, "a hub has no query `{path}`"),
         })
     }

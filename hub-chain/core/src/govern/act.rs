@@ -1,5 +1,6 @@
 //! The acts that take a quorum: a closed enum, reached by proposals alone.
 
+use crate::swap::ChainDeclaration;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_types::{
     Address, Amount, Hash,
@@ -190,6 +191,8 @@ pub enum Act {
         /// In the parameter's own unit.
         value: u64,
     },
+    /// Says how a chain can lock, and within which bounds its clock and blocks stay.
+    DeclareChain(Box<ChainDeclaration>),
 }
 
 impl Act {
@@ -217,6 +220,7 @@ impl Act {
             Self::RemovePolicy { .. } => "policy remove",
             Self::SetValidators { .. } => "validators set",
             Self::SetParameter { .. } => "parameter set",
+            Self::DeclareChain(_) => "chain declare",
         }
     }
 

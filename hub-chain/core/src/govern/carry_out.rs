@@ -1,7 +1,7 @@
 //! What each act does once it has its quorum. Every value is validated as if hostile (A62).
 
 use super::{Act, DEVICES_MAX, NewDevice, NewIdentity};
-use crate::{Hub, identity, link, policy, schema};
+use crate::{Hub, identity, link, policy, schema, swap};
 use tombolo_ledger::{Context, validators};
 use tombolo_types::{
     Refusal, ensure,
@@ -28,6 +28,7 @@ pub(super) fn check_form(hub: &Hub, act: &Act) -> Result<(), Refusal> {
             Ok(())
         }
         Act::RegisterLink(new) => link::check_form(hub, new),
+        Act::DeclareChain(new) => swap::check_form(new),
         _ => Ok(()),
     }
 }
@@ -76,6 +77,10 @@ pub(super) fn carry_out(
             parameters.set(&name, value)?;
             cx.record.remark = format!("{name} = {value} from the next block on");
             parameters.put(cx.state);
+            Ok(())
+        }
+        Act::DeclareChain(new) => {
+            swap::declare(cx, *new, approvers);
             Ok(())
         }
     }

@@ -16,4 +16,5 @@ mod identity;
 mod link;
 mod modes;
 mod policy;
+mod swap;
 mod world;
