@@ -2,6 +2,7 @@
 
 use crate::AdapterError;
 use std::{collections::BTreeSet, fmt, num::NonZeroU64};
+use tombolo_swap::protocol::Locking;
 use tombolo_types::id::ChainId;
 
 /// When a block of the chain cannot be taken back any more.
@@ -131,6 +132,14 @@ impl Descriptor {
         }
         Err(AdapterError::Unsupported { chain: self.chain_id, kind: self.kind.clone(), ability })
     }
+
+    /// How the chain can lock, for the choice of a protocol. Req: PRJ-5-4
+    #[must_use]
+    pub fn locking(&self) -> BTreeSet<Locking> {
+        let all = [(Ability::ProvableLock, Locking::Provable), (Ability::Hashlock, Locking::Hash)];
+        let can = |(ability, locking)| self.abilities.contains(&ability).then_some(locking);
+        all.into_iter().filter_map(can).collect()
+    }
 }
 
 /// A chain that says what it is.
@@ -144,7 +153,7 @@ mod tests {
     use super::*;
     use tombolo_types::Class;
 
-    /// Req: PRJ-14-1
+    /// Req: PRJ-14-1, PRJ-5-4
     #[test]
     fn exactly_what_is_declared_is_granted() {
         let descriptor = Descriptor {
@@ -162,5 +171,9 @@ mod tests {
             let declared = matches!(ability, Ability::Query | Ability::Contracts);
             assert_eq!(class, (!declared).then_some(Class::Unsupported), "{ability}");
         }
+        assert_eq!(descriptor.locking(), BTreeSet::new());
+        let abilities = [Ability::Hashlock, Ability::ProvableLock].into();
+        let both = Descriptor { abilities, ..descriptor };
+        assert_eq!(both.locking(), [Locking::Provable, Locking::Hash].into());
     }
 }

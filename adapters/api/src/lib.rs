@@ -1,9 +1,10 @@
-//! What Tombolo needs of a ledger of any kind: four small ports, and one suite that tests them.
+//! What Tombolo needs of a ledger of any kind: small ports, and one suite that tests them.
 //!
 //! - [`Declare`]: what the chain is and what it can do.
 //! - [`Source`]: what it has sent, with proofs, and when there is more.
 //! - [`Sink`]: what it takes.
 //! - [`Query`]: what became of a transaction.
+//! - [`HtlcChain`]: hash locks, for parties of a swap and their watchers; not for relayers.
 //!
 //! One adapter per kind of chain implements them, never one per pair of chains. An adapter decides
 //! nothing: all that it says is proved to the verifier of the other side, or asked again. It holds
@@ -20,6 +21,7 @@
 
 pub mod descriptor;
 pub mod error;
+pub mod hash_lock;
 pub mod query;
 pub mod sink;
 pub mod source;
@@ -28,6 +30,7 @@ pub mod suite;
 
 pub use descriptor::{Ability, Consensus, Declare, Descriptor, Finality, Limits, Privacy};
 pub use error::{AdapterError, Remedy};
+pub use hash_lock::HtlcChain;
 pub use query::{Query, TransactionStatus};
 pub use sink::{Sink, SubmitOutcome};
 pub use source::{ChainHead, LinkHead, ProvedLeaf, Source, Standing, confirm_by_header};

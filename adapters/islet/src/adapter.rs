@@ -5,6 +5,7 @@
 
 use crate::signer::Signer;
 use async_trait::async_trait;
+use borsh::BorshSerialize;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::Mutex;
 use tokio_stream::StreamExt as _;
@@ -38,6 +39,9 @@ const RECEIPT_WAIT: Duration = Duration::from_millis(400);
 const RECEIPT_TRIES: u32 = 15;
 /// How often a transaction is signed anew because its nonce was taken.
 const NONCE_TRIES: u32 = 3;
+
+/// Which link shows that somebody else was faster, and how.
+type Overtaken<'a> = (LinkId, &'a (dyn Fn(&LinkView) -> bool + Send + Sync));
 
 /// One ledger of this kind, as one identity on one series of nonces sees it.
 pub struct LedgerAdapter {
@@ -74,11 +78,22 @@ impl LedgerAdapter {
         Self { client, descriptor, signer, nonce: Mutex::new(None) }
     }
 
-    fn chain(&self) -> ChainId {
+    /// The same for a ledger that has hash locks: an islet.
+    #[must_use]
+    pub fn with_hash_locks(mut self) -> Self {
+        self.descriptor.abilities.insert(Ability::Hashlock);
+        self
+    }
+
+    pub(crate) fn client(&self) -> &LedgerClient {
+        &self.client
+    }
+
+    pub(crate) fn chain(&self) -> ChainId {
         self.descriptor.chain_id
     }
 
-    fn failed(&self, doing: &'static str) -> impl Fn(ClientError) -> AdapterError {
+    pub(crate) fn failed(&self, doing: &'static str) -> impl Fn(ClientError) -> AdapterError {
         let chain = self.chain();
         move |error| match error {
             ClientError::Refused { refusal, .. } if refusal.class == Class::NotFound => {
@@ -92,7 +107,7 @@ impl LedgerAdapter {
         }
     }
 
-    fn contradiction(&self, why: String) -> AdapterError {
+    pub(crate) fn contradiction(&self, why: String) -> AdapterError {
         AdapterError::Contradiction { chain: self.chain(), why }
     }
 
@@ -107,12 +122,11 @@ impl LedgerAdapter {
     /// Signs and submits a call, and waits until it is final.
     ///
     /// `overtaken` says, from the ledger's own link, whether somebody else has done the same
-    /// meanwhile; then ours will never enter a block.
-    async fn submit(
+    /// meanwhile; then ours will never enter a block. `None` for what concerns no link.
+    pub(crate) async fn submit<C: BorshSerialize + Sync>(
         &self,
-        call: &Call<()>,
-        link: LinkId,
-        overtaken: impl Fn(&LinkView) -> bool,
+        call: &Call<C>,
+        overtaken: Option<Overtaken<'_>>,
     ) -> Result<SubmitOutcome, AdapterError> {
         let mut next = self.nonce.lock().await;
         for _ in 0..NONCE_TRIES {
@@ -134,7 +148,7 @@ impl LedgerAdapter {
                     return Err(self.failed("submitting a transaction")(error));
                 }
                 Ok(id) => {
-                    let outcome = self.receipt(id, link, &overtaken).await;
+                    let outcome = self.receipt(id, overtaken).await;
                     // Only a final transaction has used its nonce.
                     *next = match &outcome {
                         Ok(_) | Err(AdapterError::Refused { .. }) => nonce.checked_add(1),
@@ -179,15 +193,16 @@ impl LedgerAdapter {
     async fn receipt(
         &self,
         id: TxId,
-        link: LinkId,
-        overtaken: &impl Fn(&LinkView) -> bool,
+        overtaken: Option<Overtaken<'_>>,
     ) -> Result<SubmitOutcome, AdapterError> {
         let chain = self.chain();
         for _ in 0..RECEIPT_TRIES {
             if let Some(outcome) = self.outcome(id, RECEIPT_WAIT).await? {
                 return outcome;
             }
-            if overtaken(&self.link(link).await?) {
+            if let Some((link, overtaken)) = overtaken
+                && overtaken(&self.link(link).await?)
+            {
                 // By ours itself, where it has become final since.
                 if let Some(outcome) = self.outcome(id, Duration::ZERO).await? {
                     return outcome;
@@ -344,7 +359,7 @@ impl Sink for LedgerAdapter {
             let lane = view.lanes.iter().find(|view| view.lane == lane);
             lane.is_some_and(|lane| lane.received >= end && lane.taken >= heard)
         };
-        self.submit(&Call::Deliver(Box::new(delivery)), link, overtaken).await
+        self.submit::<()>(&Call::Deliver(Box::new(delivery)), Some((link, &overtaken))).await
     }
 
     async fn update_client(
@@ -357,7 +372,7 @@ impl Sink for LedgerAdapter {
             view.client.height > before.client.height
                 || view.client.validators_root != before.client.validators_root
         };
-        self.submit(&Call::UpdateClient { link, update }, link, moved).await
+        self.submit::<()>(&Call::UpdateClient { link, update }, Some((link, &moved))).await
     }
 
     async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
@@ -370,7 +385,7 @@ impl Sink for LedgerAdapter {
         evidence: Vec<u8>,
     ) -> Result<SubmitOutcome, AdapterError> {
         let frozen = |view: &LinkView| view.status == LinkStatus::Frozen;
-        self.submit(&Call::Misbehaviour { link, evidence }, link, frozen).await
+        self.submit::<()>(&Call::Misbehaviour { link, evidence }, Some((link, &frozen))).await
     }
 }
 

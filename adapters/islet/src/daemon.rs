@@ -41,7 +41,7 @@ pub fn kind() -> Kind<Islet> {
 }
 
 /// `items`, `item/<id>`, `versions/<item>`, `copies`, `copy/<id>`, `accounts`,
-/// `accounts/<address>`, `locks`, `hash-locks`, `hash-locks/<hash>`, `view`, `council`, `schemas`,
+/// `accounts/<address>`, `locks`, `hash-locks`, `hash-locks/<hash>`, `hash-lock/<hash>-<locker>`, `view`, `council`, `schemas`,
 /// and what every ledger has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IsletQueries;
@@ -81,6 +81,10 @@ impl Queries for IsletQueries {
                 let (hash, locker) = two_of::<SecretHash, Address>(from)?;
                 let all = islet::hash_locks(view, (hash, locker), more);
                 paged(&all, limit, |it| format!("{}-{}", it.hash, it.locker), hash_lock)
+            }
+            ("hash-lock", false) => {
+                let (hash, locker) = two_of(Some(id))?;
+                hash_lock(&found(islet::hash_lock(view, hash, locker), "hash lock", id)?)
             }
             ("hash-locks", false) => {
                 let all = islet::hash_locks_under(view, id_of(id)?, limit);

@@ -5,5 +5,6 @@
 
 pub mod adapter;
 pub mod daemon;
+pub mod hash_lock;
 pub mod senml;
 pub mod signer;

@@ -21,7 +21,7 @@ impl Step {
     /// used.
     fn learn(&mut self, look: &Look) {
         if let Some(secret) = look.secret(&self.state.terms) {
-            self.state.secret = Some(secret);
+            self.state.learn_secret(secret);
         }
         for leg in 0..self.state.terms.locks().len() {
             let end = match look.found(&self.state.terms, leg) {

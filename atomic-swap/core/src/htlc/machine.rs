@@ -105,6 +105,8 @@ pub enum Input {
     Resumed,
     /// What all chains say now.
     Seen(Vec<Option<Sight>>),
+    /// Somebody has shown the secret elsewhere: to the hub, say. Not believed, but hashed.
+    Shown(Secret),
     /// What lets anybody end the lock of a leg.
     Ticket {
         /// Which.
@@ -189,6 +191,8 @@ pub struct Swap {
     pub(super) margins: Margins,
     pub(super) accepted: bool,
     pub(super) secret: Option<Secret>,
+    /// Others have shown the secret.
+    pub(super) shown: bool,
     pub(super) progress: Vec<Progress>,
     pub(super) over: Option<Outcome>,
 }
@@ -228,7 +232,17 @@ impl Swap {
             (_, None) => {}
         }
         let progress = vec![Progress::default(); legs];
-        Ok(Self { terms, role, profiles, margins, accepted: false, secret, progress, over: None })
+        Ok(Self {
+            terms,
+            role,
+            profiles,
+            margins,
+            accepted: false,
+            secret,
+            shown: false,
+            progress,
+            over: None,
+        })
     }
 
     /// What was agreed.
@@ -285,6 +299,7 @@ impl Swap {
                 }
             }
             Input::Seen(sights) => step.see(&Look { at, sights }),
+            Input::Shown(secret) => step.state.learn_secret(secret),
         }
         step
     }
@@ -316,10 +331,15 @@ impl Swap {
         self.progress.get(leg)?.end
     }
 
-    /// Whether the secret may be known to others: one's own claim was begun, or a chain shows it.
+    /// Whether the secret may be known to others: one's own claim was begun, or it was seen.
     pub(super) fn is_shown(&self, look: &Look) -> bool {
-        let first = self.role == Role::Party(0);
         let begun = self.progress.iter().any(|progress| progress.claimed.is_some());
-        begun || (!first && self.secret.is_some()) || look.secret(&self.terms).is_some()
+        begun || self.shown || look.secret(&self.terms).is_some()
+    }
+
+    pub(super) fn learn_secret(&mut self, secret: Secret) {
+        if digest::secret_hash(&secret) == self.terms.order().hash {
+            (self.secret, self.shown) = (Some(secret), true);
+        }
     }
 }

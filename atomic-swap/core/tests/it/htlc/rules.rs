@@ -294,6 +294,23 @@ fn a_late_claim_is_a_reveal() {
     assert_eq!(state.outcome(), None);
 }
 
+/// A secret that was shown elsewhere serves as one that a chain shows, once it is hashed.
+#[test]
+fn a32_a_secret_that_is_told_is_used() {
+    let locks = terms().locks().to_vec();
+    let look = look(NOW, [funded(NOW, &locks[0]), None]);
+    let told = |secret| swap(SECOND_PARTY).step(NOW, Input::Shown(secret)).state;
+    assert_eq!(see(&told(Secret([9; 32])), &look).1, []);
+    let claim = Effect::Claim { leg: 0, secret: SECRET, ticket: vec![], attempt: 1 };
+    assert_eq!(see(&told(SECRET), &look).1, [claim]);
+    // The first party, whose secret others know, asks for no margin any more.
+    let late = before(SECOND, 1);
+    let both = both_funded(late);
+    let leader = swap(LEADER).step(NOW, Input::Shown(SECRET)).state;
+    assert_eq!(class(swap(LEADER).may_claim(&both, 1)), Some(Class::Timeout));
+    assert_eq!(class(leader.may_claim(&both, 1)), None);
+}
+
 /// A node that shows something else as the secret is not believed.
 #[test]
 fn a36_a_wrong_secret_is_none() {

@@ -1,0 +1,9 @@
+//! The service against real islets in this process: real machines, real journals on a real disk,
+//! virtual time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod crashes;
+mod journal;
+mod swaps;
+mod world;
