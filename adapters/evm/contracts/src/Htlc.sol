@@ -8,7 +8,7 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 import {IHtlc} from "./interfaces/IHtlc.sol";
 import "./protocol/Refusals.sol";
 
-/// @notice Hash-timelocks: ADR 0011, docs/protocol.md section 21. Stands alone; nobody owns it.
+/// @notice Hash-timelocks: ADR 0012, docs/protocol.md section 21. Stands alone; nobody owns it.
 /// @dev A claim or a refund only credits: it calls no stranger's code, so neither a recipient nor a token
 /// can make it fail while the deadline passes. What is credited is pulled.
 contract Htlc is IHtlc, ReentrancyGuard {

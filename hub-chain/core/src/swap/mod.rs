@@ -1,5 +1,5 @@
 //! Orders of hash-timelock swaps: what parties agreed on, and what they say became of it.
-//! Spec: design, section 7; ADR 0014
+//! Spec: design, section 7; ADR 0012
 //!
 //! The hub never holds the funds and decides nothing once an order is accepted: each party ends its
 //! swap with the hub gone. It refuses orders whose deadlines could not protect both parties, binds

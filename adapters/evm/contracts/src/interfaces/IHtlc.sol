@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IRefusal} from "../protocol/Refusals.sol";
 
-/// @notice Hash-timelocks for swaps without coordinator. ADR 0011, docs/protocol.md section 21.
+/// @notice Hash-timelocks for swaps without coordinator. ADR 0012, docs/protocol.md section 21.
 /// @dev A lock is known by its locker and its hash. Times are milliseconds, as everywhere.
 interface IHtlc is IRefusal {
     /// @param asset Token address right-aligned; zero for the native coin.
