@@ -15,14 +15,13 @@ use tombolo_adapter::{
     Ability, AdapterError, ChainHead, ClientView, Consensus, Declare, Descriptor, Limits, LinkHead,
     Privacy, Query, Sink, Source, SubmitOutcome, TransactionStatus,
 };
-use tombolo_crypto::{client::LightClient, secp256k1::SecretKey};
+use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_ledger::{Call, Machine, delivery::DELIVERY_MESSAGES_MAX, lanes};
 use tombolo_types::{
     Epoch, Height, MessageNumber, Refusal,
     id::{LinkId, TxId},
     lane::{Delivery, LaneKey, LaneLeaf, MESSAGE_BYTES_MAX, RangeProof},
     transaction::TRANSACTION_BYTES_MAX,
-    verifier::Verifier as _,
 };
 
 /// Room that a transaction leaves for its messages, beside envelope, head proof and range proof.
@@ -285,8 +284,11 @@ impl<M: Machine> Sink for SimAdapter<M> {
     async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
         self.ask("asking for a client").await?;
         let now = self.chain.newest_head().time;
-        let view = LightClient.view(&self.link(link)?.client, now);
-        view.map_err(|refusal| self.refused(refusal))
+        let link = self.link(link)?;
+        let verifier = self.chain.machine().verifier(&link.verifier);
+        let verifier =
+            verifier.ok_or_else(|| self.chain.not_found(format!("verifier {}", link.verifier)))?;
+        verifier.view(&link.client, now).map_err(|refusal| self.refused(refusal))
     }
 
     async fn report_misbehaviour(

@@ -205,6 +205,10 @@ impl<M: Machine> SimChain<M> {
         self.lock().finals.iter().map(|block| digest::block_id(&block.header)).collect()
     }
 
+    pub(crate) fn machine(&self) -> &M {
+        self.ledger.machine()
+    }
+
     /// Reads the state after the newest final block.
     pub fn read<T>(&self, read: impl FnOnce(&dyn View) -> T) -> T {
         read(&self.lock().kept)
