@@ -141,4 +141,40 @@ sol! {
     interface IControl {
         function hello() external;
     }
+
+    /// What a gateway is born with.
+    #[derive(Debug, PartialEq, Eq)]
+    struct GatewayConfig {
+        bytes32 genesis;
+        uint32 incarnation;
+        Anchor anchor;
+        uint64 trustingPeriodMs;
+        uint64 weightMax;
+        uint64 backlogMax;
+        address control;
+        address registry;
+        address vault;
+    }
+    /// What the control contract is born with.
+    #[derive(Debug, PartialEq, Eq)]
+    struct ControlConfig {
+        address gateway;
+        address[] council;
+        uint32 councilThreshold;
+        uint64 councilDelayMs;
+        uint64 releasePeriodMs;
+        uint64 identityViewMs;
+        bytes32 policyHash;
+    }
+
+    /// Births; what each contract offers stands in its interface.
+    contract Gateway { constructor(GatewayConfig memory config); }
+    contract AttestedGateway {
+        constructor(
+            GatewayConfig memory config, uint8 mode, address[] memory keys, uint32 threshold
+        );
+    }
+    contract Control { constructor(ControlConfig memory config); }
+    contract Registry { constructor(address gateway); }
+    contract Vault { constructor(address gateway, address[] memory callees); }
 }

@@ -4,7 +4,7 @@ use crate::contract as sol;
 use alloy::primitives::{B256, Bytes, FixedBytes};
 use tombolo_types::{
     Address, Epoch, Hash, Height, LaneNumber, Power, Refusal, ensure,
-    header::{Certificate, Header, Validator, ValidatorSet},
+    header::{Anchor, Certificate, Header, Validator, ValidatorSet},
     lane::{Delivery, LaneLeaf, RangeProof},
 };
 
@@ -45,6 +45,16 @@ pub(crate) fn set(it: &ValidatorSet) -> sol::ValidatorSet {
     sol::ValidatorSet {
         firstHeight: it.first_height.0,
         validators: it.validators.iter().map(member).collect(),
+    }
+}
+
+pub(crate) fn anchor(it: &Anchor) -> sol::Anchor {
+    sol::Anchor {
+        chainId: word(it.chain_id),
+        height: it.height.0,
+        blockId: word(it.block_id),
+        time: it.time.0,
+        validators: set(&it.validators),
     }
 }
 

@@ -11,6 +11,7 @@ mod adapter;
 pub mod config;
 pub mod contract;
 mod convert;
+pub mod deploy;
 pub mod endpoints;
 mod lanes;
 mod prove;
@@ -20,4 +21,3 @@ mod submit;
 
 pub use adapter::EvmAdapter;
 pub use config::{Config, Finality, Proof, Rpc};
-pub use prove::newest_anchor;

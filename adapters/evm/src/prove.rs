@@ -2,11 +2,10 @@
 //!
 //! A prover decides nothing: what it brings is judged by the verifier of the same kind on the hub.
 
-mod beacon;
-mod clique;
+pub(crate) mod beacon;
+pub(crate) mod clique;
 
 pub(crate) use beacon::BeaconProver;
-pub use beacon::newest_anchor;
 pub(crate) use clique::CliqueProver;
 
 use crate::endpoints::{Endpoints, SeenBlock};

@@ -33,9 +33,10 @@ pub(crate) struct Submitter {
     turn: Mutex<()>,
 }
 
-/// A call of a contract.
+/// A call of a contract, or the creation of one.
 pub(crate) struct ContractCall {
-    pub(crate) to: Address,
+    /// `None` to create.
+    pub(crate) to: Option<Address>,
     pub(crate) data: Bytes,
     pub(crate) value: U256,
     /// How much gas it may use; `None` to ask a node.
@@ -63,11 +64,7 @@ impl Submitter {
     ) -> Result<SubmitOutcome, AdapterError> {
         let _turn = self.turn.lock().await;
         let refused = |refusal| AdapterError::Refused { chain: endpoints.chain(), refusal };
-        // What would be refused costs nothing as long as nobody sends it.
-        if let Some(refusal) = self.foresee(endpoints, call).await? {
-            return Err(refused(refusal));
-        }
-        let gas = self.gas(endpoints, call).await?;
+        let gas = self.prepare(endpoints, call).await?;
         loop {
             let (hash, height) = self.until_included(endpoints, call, gas).await?;
             // A block that is not final may go; then the transaction is on its way again.
@@ -84,10 +81,39 @@ impl Submitter {
         }
     }
 
+    /// Sends a call and waits until it stands in a block, final or not: for what the same account
+    /// builds upon next.
+    ///
+    /// # Errors
+    /// As [`Self::submit`], but what a block refuses is not noticed.
+    pub(crate) async fn include(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+    ) -> Result<(), AdapterError> {
+        let _turn = self.turn.lock().await;
+        let gas = self.prepare(endpoints, call).await?;
+        self.until_included(endpoints, call, gas).await.map(drop)
+    }
+
+    /// Refuses what would be refused, for that costs nothing as long as nobody sends it; gives how
+    /// much gas the call may use.
+    async fn prepare(
+        &self,
+        endpoints: &Endpoints,
+        call: &ContractCall,
+    ) -> Result<u64, AdapterError> {
+        if let Some(refusal) = self.foresee(endpoints, call).await? {
+            return Err(AdapterError::Refused { chain: endpoints.chain(), refusal });
+        }
+        self.gas(endpoints, call).await
+    }
+
     fn request(&self, call: &ContractCall) -> TransactionRequest {
+        let kind = call.to.map_or(TxKind::Create, TxKind::Call);
         TransactionRequest::default()
             .with_from(self.address())
-            .with_to(call.to)
+            .with_kind(kind)
             .with_value(call.value)
             .with_input(call.data.clone())
     }
@@ -166,7 +192,8 @@ impl Submitter {
         }
     }
 
-    async fn nonce(&self, endpoints: &Endpoints) -> Result<u64, AdapterError> {
+    /// The next nonce of the account, by the newest block.
+    pub(crate) async fn nonce(&self, endpoints: &Endpoints) -> Result<u64, AdapterError> {
         let nonce = endpoints.any().get_transaction_count(self.address()).await;
         nonce.map_err(|error| endpoints.no_answer("asking for a nonce", error))
     }
@@ -187,7 +214,7 @@ impl Submitter {
             gas_limit: gas,
             max_fee_per_gas: fee.max,
             max_priority_fee_per_gas: fee.tip,
-            to: TxKind::Call(call.to),
+            to: call.to.map_or(TxKind::Create, TxKind::Call),
             value: call.value,
             access_list: Default::default(),
             input: call.data.clone(),

@@ -33,8 +33,12 @@ const PART_OF_BLOCK: u64 = 2;
 
 impl EvmAdapter {
     async fn call(&self, data: Vec<u8>, gas: Option<u64>) -> Result<SubmitOutcome, AdapterError> {
-        let call =
-            ContractCall { to: self.config.gateway, data: data.into(), value: U256::ZERO, gas };
+        let call = ContractCall {
+            to: Some(self.config.gateway),
+            data: data.into(),
+            value: U256::ZERO,
+            gas,
+        };
         self.submitter.submit(&self.endpoints, &call).await
     }
 

@@ -102,11 +102,10 @@ impl BeaconNode {
 ///
 /// # Errors
 /// [`AdapterError::NoAnswer`].
-pub async fn newest_anchor(
+pub(crate) async fn newest_anchor(
     url: &str,
     chain: ChainId,
-    evm_chain_id: u64,
-    genesis: Hash,
+    (evm_chain_id, genesis): (u64, Hash),
 ) -> Result<BeaconAnchor, AdapterError> {
     let node = BeaconNode::connect(chain, url)?;
     let schedule = node.schedule().await?;

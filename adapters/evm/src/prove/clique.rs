@@ -9,15 +9,77 @@ use alloy::{
     providers::Provider,
 };
 use async_trait::async_trait;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use tombolo_adapter::{AdapterError, ClientView};
 use tombolo_evm_core::{
-    clique::{CliqueAdvance, validators_root},
+    clique::{CliqueAdvance, CliqueAnchor, CliqueRecent, CliqueVote, validators_root},
     proof::EvmUpdate,
 };
 use tombolo_types::{Address, Hash, Height};
 
 /// Headers in one update: they fit a transaction with room to spare.
 const HEADERS_AT_ONCE: u64 = 256;
+
+/// What `clique_getSnapshot` says of who may sign after a block.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Snapshot {
+    signers: BTreeMap<alloy::primitives::Address, serde_json::Value>,
+    recents: BTreeMap<String, alloy::primitives::Address>,
+    #[serde(default)]
+    votes: Option<Vec<Vote>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Vote {
+    signer: alloy::primitives::Address,
+    address: alloy::primitives::Address,
+    authorize: bool,
+}
+
+/// A trusted start for a client of the chain: its newest final block, as its RPC nodes agree.
+///
+/// # Errors
+/// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`].
+pub(crate) async fn newest_anchor(
+    endpoints: &Endpoints,
+    (evm_chain_id, genesis): (u64, Hash),
+    (period, epoch): (u64, u64),
+) -> Result<CliqueAnchor, AdapterError> {
+    let number = endpoints.newest().await?.number;
+    let header = header(endpoints, number).await?;
+    let doing = "asking for who may sign";
+    let at = format!("{number:#x}");
+    let snapshot: Snapshot = endpoints
+        .agreed(doing, |provider| {
+            let params = [at.clone()];
+            async move { Ok(Some(provider.raw_request("clique_getSnapshot".into(), params).await?)) }
+        })
+        .await?;
+    let own = |address: &alloy::primitives::Address| Address(address.0.0);
+    let mut recents = Vec::new();
+    for (number, signer) in &snapshot.recents {
+        let number = number.parse().map_err(|error| endpoints.no_answer(doing, error))?;
+        recents.push(CliqueRecent { number, signer: own(signer) });
+    }
+    recents.sort_by_key(|recent| recent.number);
+    let vote = |vote: &Vote| CliqueVote {
+        signer: own(&vote.signer),
+        candidate: own(&vote.address),
+        authorize: vote.authorize,
+    };
+    Ok(CliqueAnchor {
+        evm_chain_id,
+        genesis,
+        period,
+        epoch,
+        header,
+        // The map's order is that of the addresses.
+        signers: snapshot.signers.keys().map(own).collect(),
+        recents,
+        votes: snapshot.votes.iter().flatten().map(vote).collect(),
+    })
+}
 
 /// A Clique chain, final by depth: more than half of the signers on top.
 pub(crate) struct CliqueProver {

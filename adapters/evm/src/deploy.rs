@@ -1,0 +1,259 @@
+//! Creating a gateway with the contracts around it. docs/protocol.md section 21.
+//!
+//! Gateway, control, registry and vault name each other, and none can be changed: they are created
+//! by one account with consecutive nonces, which fixes their addresses beforehand. A creation that
+//! breaks off leaves contracts that nothing links to; begin again.
+
+use crate::{
+    config::{Finality, Rpc},
+    contract::{
+        AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, Registry, Vault,
+    },
+    convert,
+    endpoints::Endpoints,
+    prove::{beacon, clique},
+    sender::FeePolicy,
+    submit::{ContractCall, Submitter},
+};
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    providers::Provider,
+    signers::local::PrivateKeySigner,
+    sol_types::{SolCall, SolConstructor},
+};
+use serde::Deserialize;
+use tombolo_adapter::AdapterError;
+use tombolo_evm_core::{beacon::BeaconAnchor, clique::CliqueAnchor, follow};
+use tombolo_types::{Class, Hash, Refusal, header::Anchor};
+
+/// What the compiler made of each contract; adapters/evm/contracts/artifacts.
+mod artifact {
+    pub(super) const GATEWAY: &str = include_str!("../contracts/artifacts/Gateway.json");
+    pub(super) const ATTESTED_GATEWAY: &str =
+        include_str!("../contracts/artifacts/AttestedGateway.json");
+    pub(super) const CONTROL: &str = include_str!("../contracts/artifacts/Control.json");
+    pub(super) const REGISTRY: &str = include_str!("../contracts/artifacts/Registry.json");
+    pub(super) const VAULT: &str = include_str!("../contracts/artifacts/Vault.json");
+    pub(super) const HTLC: &str = include_str!("../contracts/artifacts/Htlc.json");
+}
+
+/// What is needed of an artifact.
+#[derive(Deserialize)]
+struct Artifact {
+    /// The code that creates the contract; its arguments follow it.
+    bytecode: Bytes,
+}
+
+/// By what a new gateway believes the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Believes {
+    /// By the hub's certificates: mode 1.
+    Certificates,
+    /// By nodes: mode 2 with one key, mode 3 with several.
+    Nodes {
+        /// 2 or 3.
+        mode: u8,
+        /// Their accounts, ascending.
+        keys: Vec<Address>,
+        /// How many must sign.
+        threshold: u32,
+    },
+}
+
+/// What a new gateway is born with; it never changes but by its council.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGateway {
+    /// By what it believes the hub.
+    pub believes: Believes,
+    /// Where its client of the hub starts.
+    pub anchor: Anchor,
+    /// Tells gateways of one hub and chain apart.
+    pub incarnation: u32,
+    /// For how long it trusts after the newest header's time, in milliseconds.
+    pub trusting_period_ms: u64,
+    /// The heaviest message that it takes, in units of 100,000 gas.
+    pub weight_max: u64,
+    /// How many messages a lane holds before room is freed.
+    pub backlog_max: u64,
+    /// The council's members, ascending.
+    pub council: Vec<Address>,
+    /// How many of them act; more than half.
+    pub council_threshold: u32,
+    /// How long an act of the council is announced before it holds, in milliseconds.
+    pub council_delay_ms: u64,
+    /// How long the client must be lost before the council may release a lock, in milliseconds.
+    pub release_period_ms: u64,
+    /// How old the hub's identities may be for a Prepare, in milliseconds.
+    pub identity_view_ms: u64,
+    /// The hash of the policy that the operator has published; zero where there is none.
+    pub policy_hash: Hash,
+    /// Contracts that a `Call` may reach.
+    pub callees: Vec<Address>,
+}
+
+/// Where everything stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// Lanes and client of the hub.
+    pub gateway: Address,
+    /// Hello, identities, council.
+    pub control: Address,
+    /// Open data.
+    pub registry: Address,
+    /// Two-phase commit.
+    pub vault: Address,
+    /// The block in which the last of them, and Hello, stand.
+    pub block: u64,
+    /// The hash of the gateway's code, which every head proves.
+    pub code_hash: B256,
+}
+
+/// An account that creates contracts on one chain.
+pub struct Deployer {
+    endpoints: Endpoints,
+    submitter: Submitter,
+    evm_chain_id: u64,
+    genesis: B256,
+}
+
+impl Deployer {
+    /// Connects, and checks that the nodes serve the chain.
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] with `E_PROOF` for another chain; [`AdapterError::NoAnswer`].
+    pub async fn connect(
+        (evm_chain_id, genesis): (u64, B256),
+        rpc: &Rpc,
+        finality: Finality,
+        fees: FeePolicy,
+        signer: PrivateKeySigner,
+    ) -> Result<Self, AdapterError> {
+        let chain = follow::chain_id(evm_chain_id, Hash(genesis.0));
+        let endpoints = Endpoints::connect(chain, rpc, finality).await?;
+        endpoints.check_chain(evm_chain_id, genesis).await?;
+        let submitter = Submitter::new(signer, evm_chain_id, fees);
+        Ok(Self { endpoints, submitter, evm_chain_id, genesis })
+    }
+
+    /// Creates a gateway, its control, registry and vault, and has it say Hello.
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] where a contract refuses what it shall be born with;
+    /// [`AdapterError::NoAnswer`].
+    pub async fn gateway(&self, new: &NewGateway) -> Result<Deployed, AdapterError> {
+        let first = self.submitter.nonce(&self.endpoints).await?;
+        let account = self.submitter.address();
+        let at = |place: u64| account.create(first.saturating_add(place));
+        let (gateway, control, registry, vault) = (at(0), at(1), at(2), at(3));
+        let config = GatewayConfig {
+            genesis: self.genesis,
+            incarnation: new.incarnation,
+            anchor: convert::anchor(&new.anchor),
+            trustingPeriodMs: new.trusting_period_ms,
+            weightMax: new.weight_max,
+            backlogMax: new.backlog_max,
+            control,
+            registry,
+            vault,
+        };
+        let (creation, arguments) = match &new.believes {
+            Believes::Certificates => {
+                (artifact::GATEWAY, Gateway::constructorCall { config }.abi_encode())
+            }
+            Believes::Nodes { mode, keys, threshold } => {
+                let (mode, keys, threshold) = (*mode, keys.clone(), *threshold);
+                let call = AttestedGateway::constructorCall { config, mode, keys, threshold };
+                (artifact::ATTESTED_GATEWAY, call.abi_encode())
+            }
+        };
+        self.create(creation, arguments, gateway).await?;
+        let config = ControlConfig {
+            gateway,
+            council: new.council.clone(),
+            councilThreshold: new.council_threshold,
+            councilDelayMs: new.council_delay_ms,
+            releasePeriodMs: new.release_period_ms,
+            identityViewMs: new.identity_view_ms,
+            policyHash: B256::from(new.policy_hash.0),
+        };
+        let arguments = Control::constructorCall { config }.abi_encode();
+        self.create(artifact::CONTROL, arguments, control).await?;
+        let arguments = Registry::constructorCall { gateway }.abi_encode();
+        self.create(artifact::REGISTRY, arguments, registry).await?;
+        let callees = new.callees.clone();
+        let arguments = Vault::constructorCall { gateway, callees }.abi_encode();
+        self.create(artifact::VAULT, arguments, vault).await?;
+        let hello = ContractCall {
+            to: Some(control),
+            data: IControl::helloCall {}.abi_encode().into(),
+            value: U256::ZERO,
+            gas: None,
+        };
+        let block = self.submitter.submit(&self.endpoints, &hello).await?.height.0;
+        let found = self.endpoints.any().get_code_at(gateway).await;
+        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
+        let code_hash = keccak256(&found);
+        Ok(Deployed { gateway, control, registry, vault, block, code_hash })
+    }
+
+    /// A trusted start for the hub's client of a Clique chain with this period and epoch: the newest
+    /// final block, as the RPC nodes agree.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`].
+    pub async fn clique_anchor(
+        &self,
+        period: u64,
+        epoch: u64,
+    ) -> Result<CliqueAnchor, AdapterError> {
+        clique::newest_anchor(&self.endpoints, self.chain(), (period, epoch)).await
+    }
+
+    /// A trusted start for the hub's client of a chain with proof of stake: the newest final block,
+    /// as the consensus node at `url` says. Compare its root with what others say of its slot.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn beacon_anchor(&self, url: &str) -> Result<BeaconAnchor, AdapterError> {
+        beacon::newest_anchor(url, self.endpoints.chain(), self.chain()).await
+    }
+
+    fn chain(&self) -> (u64, Hash) {
+        (self.evm_chain_id, Hash(self.genesis.0))
+    }
+
+    /// Creates a contract of hash-timelocks, which stands alone.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn htlc(&self) -> Result<Address, AdapterError> {
+        let nonce = self.submitter.nonce(&self.endpoints).await?;
+        let address = self.submitter.address().create(nonce);
+        self.create(artifact::HTLC, Vec::new(), address).await?;
+        Ok(address)
+    }
+
+    /// Creates one contract, at the address that was foreseen.
+    async fn create(
+        &self,
+        artifact: &str,
+        arguments: Vec<u8>,
+        address: Address,
+    ) -> Result<(), AdapterError> {
+        let chain = self.endpoints.chain();
+        let artifact: Artifact = serde_json::from_str(artifact).map_err(|error| {
+            let refusal = Refusal::new(Class::Format, format!("a contract's artifact: {error}"));
+            AdapterError::Refused { chain, refusal }
+        })?;
+        let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
+        let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
+        self.submitter.include(&self.endpoints, &call).await?;
+        let found = self.endpoints.any().get_code_at(address).await;
+        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
+        if found.is_empty() {
+            let why = format!("no contract at {address}; does another program use this account?");
+            return Err(self.endpoints.no_answer("creating a contract", why));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The adapter against real nodes, with a real hub's state machine on the other side. Where a node
+//! is not there, the test says so on the terminal.
+
+mod clique;
+mod hub;
