@@ -108,6 +108,11 @@ impl HtlcChain for LedgerAdapter {
         };
         // Asked for last, so that the clock is not older than the lock.
         let newest = self.client().header(None).await.map_err(self.failed(doing))?;
+        // That a lock is not there must not be said by a node of another chain.
+        let chain = newest.header.chain_id;
+        if chain != self.chain() {
+            return Err(self.contradiction(format!("its node follows chain {chain}")));
+        }
         let clock = Clock { height: newest.header.height, time: newest.header.time };
         Ok(Sight { clock, found })
     }

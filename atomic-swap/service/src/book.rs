@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use std::fmt;
 use tombolo_adapter::AdapterError;
-use tombolo_swap::htlc::{Margins, Profile};
+use tombolo_swap::htlc::{Input, Margins, Opening, Profile, Role, Swap, Terms};
 use tombolo_types::{
+    Refusal, UnixMillis,
     id::{IdentityId, OrderId, TxId},
     swap::{Order, Secret},
 };
@@ -54,6 +55,20 @@ pub struct Entry {
     pub secret: Option<Secret>,
     /// What was reported: by whom, of which leg, what.
     pub reports: Vec<(IdentityId, u32, Said)>,
+}
+
+impl Entry {
+    /// The machine of somebody with this role, at its beginning.
+    ///
+    /// # Errors
+    /// As [`Terms::read`] and [`Swap::open`]; `E_NOTFOUND` where a leg's chain declares nothing any
+    /// more.
+    pub fn open(&self, role: Role, secret: Option<Secret>) -> Result<Swap, Refusal> {
+        let terms = Terms::read(self.order.clone())?;
+        let (profiles, margins) = (self.profiles.clone(), self.margins);
+        let swap = Swap::open(Opening { terms, role, secret, profiles, margins })?;
+        Ok(if self.accepted { swap.step(UnixMillis::ZERO, Input::Accepted).state } else { swap })
+    }
 }
 
 /// The hub, for swaps. What it says is checked where it matters, and nothing waits for it once an

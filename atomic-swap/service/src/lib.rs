@@ -13,16 +13,22 @@
 //! the terms that both parties accepted.
 
 pub mod book;
+pub mod door;
+pub mod hand;
 pub mod home;
 pub mod journal;
+pub mod keeper;
 pub mod metrics;
 pub mod report;
 pub mod service;
 pub mod task;
 
 pub use book::{Entry, OrderBook, Said};
+pub use door::{Door, Doors};
+pub use hand::{DoneByHand, Hand, HandError, Wanted};
 pub use home::Home;
 pub use journal::{Journal, JournalError, Medium, Opened};
+pub use keeper::{Keeper, Watch};
 pub use metrics::Metrics;
 pub use report::{Reports, SwapReport};
 pub use service::serve_reports;

@@ -1,14 +1,13 @@
 //! Where each swap stands, for people and programs.
 
-use crate::metrics::outcome_name;
+use crate::{door::Door, metrics::outcome_name};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tombolo_adapter::AdapterError;
 use tombolo_swap::htlc::{Deed, Look, Next, Role, Settled, Standing, Swap};
-use tombolo_types::{UnixMillis, id::OrderId, swap::Deadline};
+use tombolo_types::{Class, UnixMillis, id::OrderId, swap::Deadline};
 
 /// What everybody who reads of a swap must know.
 pub const ASSURANCE: &str = "weaker than two-phase commit: nobody who follows the protocol is \
@@ -41,7 +40,7 @@ pub struct LegReport {
 pub struct SwapReport {
     /// Which order.
     pub order: String,
-    /// `first party`, `party 1` and so on, or `watcher`.
+    /// `first party`, `party 1` and so on, or `watcher`; `unknown` where its journal is unreadable.
     pub role: String,
     /// All parties have accepted it.
     pub accepted: bool,
@@ -64,15 +63,9 @@ pub struct SwapReport {
 }
 
 impl SwapReport {
-    /// A swap as a look shows it; `chains` are the names of the legs' chains.
+    /// A swap as a look shows it; `doors` are those of the legs' chains.
     #[must_use]
-    pub fn of(
-        order: OrderId,
-        swap: &Swap,
-        since: UnixMillis,
-        look: &Look,
-        chains: &[String],
-    ) -> Self {
+    pub fn of(order: OrderId, swap: &Swap, since: UnixMillis, look: &Look, doors: &[Door]) -> Self {
         let (next, waits_for, refund_from) = match swap.next(look) {
             Next::Do(Deed::Lock(leg)) => (format!("lock leg {leg}"), None, None),
             Next::Do(Deed::Claim(leg)) => (format!("claim leg {leg}"), None, None),
@@ -92,7 +85,25 @@ impl SwapReport {
             waits_for,
             refund_from,
             since_ms: since.0,
-            legs: legs(swap, look, chains),
+            legs: legs(swap, look, doors),
+            failure: None,
+            assurance: ASSURANCE.into(),
+        }
+    }
+
+    /// A swap of which nothing can be said yet: no chain was looked at, or its journal is unreadable.
+    #[must_use]
+    pub fn unread(order: OrderId) -> Self {
+        Self {
+            order: order.to_string(),
+            role: "unknown".into(),
+            accepted: false,
+            outcome: None,
+            next: "none".into(),
+            waits_for: None,
+            refund_from: None,
+            since_ms: 0,
+            legs: Vec::new(),
             failure: None,
             assurance: ASSURANCE.into(),
         }
@@ -115,10 +126,10 @@ pub fn role_name(role: Role) -> String {
     }
 }
 
-fn legs(swap: &Swap, look: &Look, chains: &[String]) -> Vec<LegReport> {
+fn legs(swap: &Swap, look: &Look, doors: &[Door]) -> Vec<LegReport> {
     let terms = swap.terms();
     let legs = terms.locks().iter().enumerate().map(|(leg, lock)| LegReport {
-        chain: chains.get(leg).cloned().unwrap_or_else(|| lock.chain.to_string()),
+        chain: doors.get(leg).map_or_else(|| lock.chain.to_string(), |door| door.name.clone()),
         amount: lock.amount.to_string(),
         asset: lock.asset.to_string(),
         locker: lock.locker.to_string(),
@@ -172,11 +183,10 @@ impl Reports {
         all.insert(order, SwapReport { failure: report.failure.clone().or(failure), ..report });
     }
 
-    pub(crate) fn failed(&self, order: OrderId, error: &AdapterError) {
+    pub(crate) fn failed(&self, order: OrderId, class: Class, why: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(report) = all.get_mut(&order) {
-            report.failure = Some((error.class().code().to_owned(), error.to_string()));
-        }
+        let report = all.entry(order).or_insert_with(|| SwapReport::unread(order));
+        report.failure = Some((class.code().to_owned(), why.to_owned()));
     }
 
     pub(crate) fn mended(&self, order: OrderId) {

@@ -2,7 +2,8 @@
 
 use crate::{
     book::{Entry, OrderBook, Said},
-    journal::{Journal, JournalError},
+    door::{Door, no_answer, sights},
+    journal::{Journal, JournalError, Opened},
     metrics::{Metrics, outcome_name},
     report::{Reports, SwapReport},
 };
@@ -18,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, HtlcChain};
 use tombolo_swap::htlc::{
-    Alarm, Effect, End, Input, Lock, Look, Outcome, Role, Settled, Sight, Standing, Swap,
+    Alarm, Effect, End, Input, Lock, Look, Outcome, Role, Settled, Standing, Swap,
 };
 use tombolo_types::{
     Class, Height, UnixMillis,
@@ -92,8 +93,7 @@ pub struct SwapTask {
     since: UnixMillis,
     /// `None` while it is being written.
     journal: Option<Journal>,
-    chains: Vec<Arc<dyn HtlcChain>>,
-    names: Vec<String>,
+    doors: Vec<Door>,
     book: Arc<dyn OrderBook>,
     settings: Settings,
     metrics: Metrics,
@@ -123,20 +123,14 @@ pub struct Surroundings {
 }
 
 impl SwapTask {
-    /// A task that goes on from what its journal holds. `chains` are those of the legs, in order,
-    /// each with the name that logs use.
+    /// A task that goes on from what its journal holds. `doors` are those of the legs' chains, in
+    /// order.
     #[must_use]
-    pub fn new(
-        order: OrderId,
-        opened: crate::journal::Opened,
-        chains: Vec<(String, Arc<dyn HtlcChain>)>,
-        around: Surroundings,
-    ) -> Self {
-        let crate::journal::Opened { journal, swap, since, torn } = opened;
+    pub fn new(order: OrderId, opened: Opened, doors: Vec<Door>, around: Surroundings) -> Self {
+        let Opened { journal, swap, since, torn } = opened;
         if torn {
             tracing::warn!(%order, "a torn line was cut off the journal; its state was never used");
         }
-        let (names, chains) = chains.into_iter().unzip();
         // What was begun last may never have been done.
         let swap = swap.step((around.settings.now)(), Input::Resumed).state;
         let Surroundings { me, hub, book, settings, metrics, reports } = around;
@@ -147,8 +141,7 @@ impl SwapTask {
             swap,
             since,
             journal: Some(journal),
-            chains,
-            names,
+            doors,
             book,
             settings,
             metrics,
@@ -183,6 +176,9 @@ impl SwapTask {
             self.turn(&look).await?;
             if let Some(outcome) = self.swap.outcome() {
                 self.drain().await?;
+                // What was being said while the end came has kept the end from being said.
+                self.report_what_is_new(&look);
+                self.drain().await?;
                 return Ok(Ended::Over(outcome));
             }
             self.wait(&look, cancel).await?;
@@ -196,24 +192,14 @@ impl SwapTask {
     /// What all chains say now; what gives no answer is not there.
     async fn look(&mut self) -> Look {
         self.metrics.looked();
-        let mut asked = JoinSet::new();
-        for (leg, (chain, lock)) in self.chains.iter().zip(self.swap.terms().locks()).enumerate() {
-            let (chain, lock) = (Arc::clone(chain), lock.clone());
-            let within = self.settings.answer_within;
-            asked.spawn(async move { (leg, sight(&*chain, &lock, within).await) });
+        let within = self.settings.answer_within;
+        let (sights, failures) = sights(&self.doors, self.swap.terms(), within).await;
+        for (leg, error) in &failures {
+            self.metrics.blind(&self.doors[*leg].name);
+            self.reports.failed(self.order, error.class(), &error.to_string());
+            tracing::warn!(order = %self.order, leg, %error, "a chain gives no answer");
         }
-        let mut sights = vec![None; self.chains.len()];
-        while let Some(Ok((leg, answer))) = asked.join_next().await {
-            match answer {
-                Ok(sight) => sights[leg] = Some(sight),
-                Err(error) => {
-                    self.metrics.blind(&self.names[leg]);
-                    self.reports.failed(self.order, &error);
-                    tracing::warn!(order = %self.order, leg, %error, "a chain gives no answer");
-                }
-            }
-        }
-        if sights.iter().all(Option::is_some) {
+        if failures.is_empty() {
             self.reports.mended(self.order);
         }
         Look { at: (self.settings.now)(), sights }
@@ -234,7 +220,7 @@ impl SwapTask {
         }
         self.feed(Input::Seen(look.sights.clone())).await?;
         self.report_what_is_new(look);
-        let report = SwapReport::of(self.order, &self.swap, self.since, look, &self.names);
+        let report = SwapReport::of(self.order, &self.swap, self.since, look, &self.doors);
         self.reports.put(self.order, report);
         Ok(())
     }
@@ -335,7 +321,7 @@ impl SwapTask {
         D: FnOnce(Arc<dyn HtlcChain>, Lock) -> F,
         F: Future<Output = Result<Came, AdapterError>> + Send + 'static,
     {
-        let (Some(chain), Some(lock)) = (self.chains.get(leg), self.swap.terms().lock(leg)) else {
+        let (Some(door), Some(lock)) = (self.doors.get(leg), self.swap.terms().lock(leg)) else {
             return;
         };
         if !self.started.insert((kind, leg)) {
@@ -343,7 +329,7 @@ impl SwapTask {
         }
         let (within, id) = (self.settings.deed_within, lock.chain);
         tracing::info!(order = %self.order, deed = kind.name(), leg, attempt, "begun");
-        let deed = deed(Arc::clone(chain), lock.clone());
+        let deed = deed(Arc::clone(&door.chain), lock.clone());
         self.under_way.spawn(async move {
             let done = timeout(within, deed).await;
             let silent = |_| Err(no_answer(id, "carrying out a deed", within));
@@ -357,7 +343,7 @@ impl SwapTask {
         if self.swap.role() == Role::Watcher || !self.swap.accepted() {
             return;
         }
-        for leg in 0..self.chains.len() {
+        for leg in 0..self.doors.len() {
             let Some((said, secret)) = self.news(look, leg) else { continue };
             if self.said.get(&leg) == Some(&said) || !self.started.insert((Kind::Report, leg)) {
                 continue;
@@ -417,7 +403,7 @@ impl SwapTask {
             Err(error) => {
                 self.metrics.done(kind.name(), Some(error.class()));
                 if kind != Kind::Report {
-                    self.reports.failed(self.order, &error);
+                    self.reports.failed(self.order, error.class(), &error.to_string());
                     tracing::warn!(
                         order = %self.order, deed = kind.name(), leg, class = %error.class(), %error,
                         "failed; the next look says what to do"
@@ -437,7 +423,7 @@ impl SwapTask {
             () = cancel.cancelled() => return Ok(()),
             Some(done) = self.under_way.join_next() => Some(done),
             () = sleep(self.settings.look_within) => None,
-            () = next_block(&self.chains, look) => None,
+            () = next_block(&self.doors, look) => None,
         };
         if let Some(done) = done {
             self.take(joined(done)).await?;
@@ -459,36 +445,18 @@ impl SwapTask {
 }
 
 /// A task that broke brings this one down; none is ever aborted before its end is taken.
-fn joined<T>(ended: Result<T, JoinError>) -> T {
+pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|broke| std::panic::resume_unwind(broke.into_panic()))
 }
 
-/// What a chain says of a lock, within a time limit.
-///
-/// # Errors
-/// As the chain gives them, and [`AdapterError::NoAnswer`] where it takes too long.
-pub async fn sight(
-    chain: &dyn HtlcChain,
-    lock: &Lock,
-    within: Duration,
-) -> Result<Sight, AdapterError> {
-    let doing = "looking at a lock";
-    let answer = timeout(within, chain.sight(lock)).await;
-    answer.unwrap_or_else(|_| Err(no_answer(lock.chain, doing, within)))
-}
-
-fn no_answer(chain: ChainId, doing: &'static str, within: Duration) -> AdapterError {
-    AdapterError::NoAnswer { chain, doing, why: format!("nothing came within {within:?}") }
-}
-
 /// The next block of any chain after what a look saw. A chain that cannot say waits a little.
-async fn next_block(chains: &[Arc<dyn HtlcChain>], look: &Look) {
+async fn next_block(doors: &[Door], look: &Look) {
     /// The next look says what is wrong; it need not come at once.
     const SILENCE: Duration = Duration::from_secs(1);
     let mut waiting = JoinSet::new();
-    for (leg, chain) in chains.iter().enumerate() {
+    for (leg, door) in doors.iter().enumerate() {
         let after = look.sight(leg).map_or(Height::ZERO, |sight| sight.clock.height);
-        let chain = Arc::clone(chain);
+        let chain = Arc::clone(&door.chain);
         waiting.spawn(async move {
             if chain.next_block(after).await.is_err() {
                 sleep(SILENCE).await;

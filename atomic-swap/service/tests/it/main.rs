@@ -5,5 +5,6 @@
 
 mod crashes;
 mod journal;
+mod keeper;
 mod swaps;
 mod world;

@@ -508,10 +508,10 @@ impl World {
     }
 
     /// Both chains as a party uses them.
-    pub(crate) fn doors(&self, party: u8) -> Vec<(String, Arc<dyn HtlcChain>)> {
+    pub(crate) fn doors(&self, party: u8) -> Vec<tombolo_swap_service::Door> {
         let door = |(number, chain): (usize, &Arc<Chain>)| {
-            let door: Arc<dyn HtlcChain> = Arc::new(Door::new(chain, party));
-            (format!("islet {number}"), door)
+            let (name, chain) = (format!("islet {number}"), Arc::new(Door::new(chain, party)));
+            tombolo_swap_service::Door { name, chain }
         };
         self.chains.iter().enumerate().map(door).collect()
     }
