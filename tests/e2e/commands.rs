@@ -4,7 +4,7 @@ use crate::run::{good, refused};
 #[test]
 fn example_configurations_are_valid() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in ["hub", "islet", "relayer"] {
+    for kind in ["hub", "islet", "relayer", "swap"] {
         let example = good(&[kind, "config", "example"]);
         let path = folder.path().join(format!("{kind}.toml"));
         std::fs::write(&path, example).unwrap();

@@ -12,5 +12,6 @@ mod party;
 mod relayers;
 mod run;
 mod strangers;
+mod swaps;
 mod traces;
 mod validators;

@@ -87,6 +87,8 @@ async fn up(Up { place, validators }: &Up) -> anyhow::Result<()> {
         running.set_policies().await?;
         running.open_link(&running.seattle, 0).await?;
         running.open_link(&running.mauna_loa, 1).await?;
+        running.declare(&running.seattle).await?;
+        running.declare(&running.mauna_loa).await?;
     }
     status(place).await
 }

@@ -14,6 +14,7 @@ mod process;
 mod relayer;
 mod relayer_config;
 mod setup;
+mod swap;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ enum Command {
     /// Runs and shows a relayer.
     #[command(subcommand)]
     Relayer(relayer::Command),
+    /// Offers, accepts, shows and carries out hash-timelock swaps.
+    #[command(subcommand)]
+    Swap(swap::Command),
     /// Queries, exports and verifies audit records.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -85,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Hub(command) => node::run(node::Kind::Hub, command).await,
         Command::Islet(command) => node::run(node::Kind::Islet, command).await,
         Command::Relayer(command) => relayer::run(command).await,
+        Command::Swap(command) => swap::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,

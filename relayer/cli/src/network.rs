@@ -8,7 +8,7 @@ mod chain;
 use crate::{
     party::{Ledger, Party},
     process::{Lives, Process, free_ports},
-    relayer_config,
+    relayer_config, swap,
 };
 use anyhow::{Context as _, ensure};
 use chain::NewChain;
@@ -116,6 +116,9 @@ impl Network {
         });
         let network = Self { home, parts };
         network.write_relayer(&keys["relayer"], &passphrase)?;
+        for name in STAKEHOLDERS {
+            network.write_swap_party(name, &keys[name], &passphrase)?;
+        }
         network.save()?;
         Ok(network)
     }
@@ -137,14 +140,40 @@ impl Network {
         fs::write(self.home.join(FILE), text).context("writing network.json")
     }
 
-    fn write_relayer(&self, key: &SecretKey, passphrase: &Passphrase) -> anyhow::Result<()> {
-        let home = self.home.join("relayer");
-        Keystore::new(home.join("keys")).import("relayer", key, passphrase, Cost::DEVNET)?;
-        let end = |part: &Part| relayer_config::RawEnd {
+    fn end(part: &Part) -> relayer_config::RawEnd {
+        relayer_config::RawEnd {
             name: part.name.clone(),
             grpc: format!("http://{}", part.serves),
             chain_id: part.chain.clone().unwrap_or_default(),
+        }
+    }
+
+    /// A folder from which `tombolo swap` acts for a stakeholder. Nothing runs there by itself.
+    fn write_swap_party(
+        &self,
+        name: &str,
+        key: &SecretKey,
+        passphrase: &Passphrase,
+    ) -> anyhow::Result<()> {
+        let home = self.home.join(name);
+        Keystore::new(home.join("keys")).import(name, key, passphrase, Cost::DEVNET)?;
+        let config = swap::config::RawConfig {
+            home: home.clone(),
+            key: RawKey {
+                keystore: name.into(),
+                passphrase: Some(PassphraseSource::File(self.home.join(PASSPHRASE))),
+            },
+            hub: Self::end(self.part(HUB)?),
+            chains: vec![Self::end(self.part(SEATTLE)?), Self::end(self.part(MAUNA_LOA)?)],
+            ..swap::config::RawConfig::default()
         };
+        fs::write(home.join("config.toml"), toml::to_string(&config)?)
+            .with_context(|| format!("writing the configuration of {name}"))
+    }
+
+    fn write_relayer(&self, key: &SecretKey, passphrase: &Passphrase) -> anyhow::Result<()> {
+        let home = self.home.join("relayer");
+        Keystore::new(home.join("keys")).import("relayer", key, passphrase, Cost::DEVNET)?;
         let config = relayer_config::RawConfig {
             home: home.clone(),
             key: RawKey {
@@ -152,8 +181,8 @@ impl Network {
                 passphrase: Some(PassphraseSource::File(self.home.join(PASSPHRASE))),
             },
             status_listen: Some(self.part("relayer")?.serves.to_string()),
-            hub: end(self.part(HUB)?),
-            chains: vec![end(self.part(SEATTLE)?), end(self.part(MAUNA_LOA)?)],
+            hub: Self::end(self.part(HUB)?),
+            chains: vec![Self::end(self.part(SEATTLE)?), Self::end(self.part(MAUNA_LOA)?)],
             // A demonstration wants to see what became of a share at once.
             acknowledge_after: Some("500ms".into()),
             ..relayer_config::RawConfig::default()

@@ -2,18 +2,20 @@
 
 use serde_json::json;
 use std::{io::IsTerminal as _, process::ExitCode};
+use tombolo_adapter::AdapterError;
 use tombolo_audit::Fault;
 use tombolo_proto::client::ClientError;
-use tombolo_types::Refusal;
+use tombolo_swap_service::{HandError, JournalError};
+use tombolo_types::{Class, Refusal};
 
 /// Prints an error once: on a terminal as sentences, else as one object.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    let class = class_of(error);
+    let class = known_class_of(error);
     if std::io::stderr().is_terminal() {
         eprintln!("error: {error:#}{}", class.map_or(String::new(), |class| format!(" ({class})")));
     } else {
         let object = json!({
-            "class": class.unwrap_or("E_STATE"),
+            "class": class_of(error),
             "message": format!("{error:#}"),
             "ref": reference_of(error),
         });
@@ -22,13 +24,21 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn class_of(error: &anyhow::Error) -> Option<&'static str> {
+/// The class that programs are told.
+pub(crate) fn class_of(error: &anyhow::Error) -> &'static str {
+    known_class_of(error).unwrap_or(Class::State.code())
+}
+
+fn known_class_of(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         cause
             .downcast_ref::<Refusal>()
             .map(|refusal| refusal.class)
             .or_else(|| cause.downcast_ref::<ClientError>().map(ClientError::class))
             .or_else(|| cause.downcast_ref::<Fault>().map(Fault::class))
+            .or_else(|| cause.downcast_ref::<AdapterError>().map(AdapterError::class))
+            .or_else(|| cause.downcast_ref::<HandError>().map(HandError::class))
+            .or_else(|| cause.downcast_ref::<JournalError>().map(JournalError::class))
             .map(|class| class.code())
     })
 }

@@ -39,7 +39,13 @@ pub(crate) struct Final {
 
 impl Party {
     pub(crate) fn new(name: &str, key: SecretKey) -> Self {
-        Self { name: name.to_owned(), signer: Signer::first_key(key, 0), nonces: Mutex::default() }
+        Self::on_nonces(name, key, 0)
+    }
+
+    /// The same on another series of nonces: several processes may sign for one party at a time.
+    pub(crate) fn on_nonces(name: &str, key: SecretKey, nonce_lane: u8) -> Self {
+        let signer = Signer::first_key(key, nonce_lane);
+        Self { name: name.to_owned(), signer, nonces: Mutex::default() }
     }
 
     pub(crate) fn identity(&self) -> IdentityId {
@@ -67,7 +73,7 @@ impl Party {
                 Some(nonce) => *nonce,
                 None => {
                     let next = ledger.client.nonces(self.identity()).await?;
-                    next.first().copied().unwrap_or(0)
+                    next.get(usize::from(self.signer.nonce_lane())).copied().unwrap_or(0)
                 }
             };
             let (id, encoded) = self.signer.sign(ledger.chain, nonce, call.clone());

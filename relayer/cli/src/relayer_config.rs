@@ -137,25 +137,12 @@ impl Config {
             fault("key.passphrase", "", "{ env = \"NAME\" } or { file = \"path\" }");
             PassphraseSource::Env(String::new())
         });
-        let mut end = |key: &str, raw: &RawEnd| {
-            if raw.name.is_empty() {
-                fault(&format!("{key}.name"), "", "a name");
-            }
-            if !raw.grpc.starts_with("http://") && !raw.grpc.starts_with("https://") {
-                fault(&format!("{key}.grpc"), &raw.grpc, "http://host:port");
-            }
-            let chain = raw.chain_id.parse().unwrap_or_else(|_| {
-                fault(&format!("{key}.chain_id"), &raw.chain_id, "32 bytes in hexadecimal");
-                ChainId::ZERO
-            });
-            End { name: raw.name.clone(), grpc: raw.grpc.clone(), chain }
-        };
-        let hub = end("hub", &raw.hub);
+        let hub = check_end("hub", &raw.hub, &mut fault);
         let chains: Vec<End> = raw
             .chains
             .iter()
             .enumerate()
-            .map(|(position, raw)| end(&format!("chains[{position}]"), raw))
+            .map(|(position, raw)| check_end(&format!("chains[{position}]"), raw, &mut fault))
             .collect();
         if chains.is_empty() {
             fault("chains", "", "at least one chain");
@@ -181,8 +168,23 @@ impl Config {
     }
 }
 
+/// Checks a ledger's node; `fault` takes key, value and what was expected.
+pub(crate) fn check_end(key: &str, raw: &RawEnd, fault: &mut impl FnMut(&str, &str, &str)) -> End {
+    if raw.name.is_empty() {
+        fault(&format!("{key}.name"), "", "a name");
+    }
+    if !raw.grpc.starts_with("http://") && !raw.grpc.starts_with("https://") {
+        fault(&format!("{key}.grpc"), &raw.grpc, "http://host:port");
+    }
+    let chain = raw.chain_id.parse().unwrap_or_else(|_| {
+        fault(&format!("{key}.chain_id"), &raw.chain_id, "32 bytes in hexadecimal");
+        ChainId::ZERO
+    });
+    End { name: raw.name.clone(), grpc: raw.grpc.clone(), chain }
+}
+
 /// A time with its unit, in milliseconds.
-fn millis(text: &str) -> Option<u64> {
+pub(crate) fn millis(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => 1,

@@ -7,7 +7,7 @@ use crate::{
     process::{Lives, Process},
 };
 use anyhow::Context as _;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tombolo_crypto::{
     client::{KIND, genesis_anchor},
     digest,
@@ -16,8 +16,13 @@ use tombolo_hub::{
     HubCall,
     govern::{Act, NewDevice, NewLink},
     identity::Binding,
+    swap::ChainDeclaration,
 };
 use tombolo_proto::view::LinkStatus;
+use tombolo_swap::{
+    htlc::{Expiry, Profile, Spending},
+    protocol::Locking,
+};
 use tombolo_types::{
     envelope::Decimal,
     id::{LinkId, SchemaId},
@@ -27,6 +32,18 @@ use tombolo_types::{
 
 /// How long anything on loopback may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Worst cases of an islet on one busy machine. Final is what is in a block.
+const ISLET: Profile = Profile {
+    block_ms_fastest: 20,
+    block_ms_slowest: 5_000,
+    time_lag_ms: 0,
+    skew_ms: 1_000,
+    inclusion_ms: 10_000,
+    finality_ms: 0,
+    expiry: Expiry::Enforced,
+    spending: Spending::Anybody,
+};
 
 /// A network whose parts run.
 pub(crate) struct Running {
@@ -178,6 +195,16 @@ impl Running {
             self.govern(Act::SetPolicy { id: id.into(), text: text.into() }).await?;
         }
         Ok(())
+    }
+
+    /// Says how an islet can lock and how its clock runs at the worst, for swaps.
+    pub(crate) async fn declare(&self, islet: &Ledger) -> anyhow::Result<Final> {
+        self.govern(Act::DeclareChain(Box::new(ChainDeclaration {
+            chain: islet.chain,
+            locking: BTreeSet::from([Locking::Provable, Locking::Hash]),
+            profile: ISLET,
+        })))
+        .await
     }
 
     /// Links an islet to the hub in mode 1, binds the stakeholders' accounts there, and waits until
