@@ -6,6 +6,7 @@ mod commands;
 mod conformance;
 mod demo;
 mod devnet;
+mod evm;
 mod hostile;
 mod network;
 mod party;

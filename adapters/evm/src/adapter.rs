@@ -9,7 +9,7 @@ mod source;
 
 use crate::{
     config::{Config, Finality as Final, Proof},
-    contract::{IGateway, ValidatorSet},
+    contract::{IAttestedGateway, IGateway, ValidatorSet},
     endpoints::{Endpoints, SeenBlock},
     lanes::SentLanes,
     prove::{BeaconProver, CliqueProver, NoProver, Prover},
@@ -45,6 +45,7 @@ pub struct EvmAdapter {
     descriptor: Descriptor,
     link: LinkId,
     mode: u8,
+    threshold: usize,
     trusting_period_ms: u64,
     prover: Box<dyn Prover>,
     submitter: Submitter,
@@ -82,6 +83,13 @@ impl EvmAdapter {
         let mode = view.get(IGateway::modeCall {}).await.map_err(missing)?;
         let trusting_period_ms =
             view.get(IGateway::trustingPeriodMsCall {}).await.map_err(missing)?;
+        let threshold = match mode {
+            1 => 0,
+            _ => {
+                let keys = view.get(IAttestedGateway::nodeKeysCall {}).await.map_err(missing)?;
+                usize::try_from(keys.threshold).unwrap_or(usize::MAX)
+            }
+        };
         let link = Hash(link.0).into();
         let prover: Box<dyn Prover> = match (&config.proof, config.finality) {
             (Proof::None, _) => Box::new(NoProver),
@@ -101,6 +109,7 @@ impl EvmAdapter {
             endpoints,
             link,
             mode,
+            threshold,
             trusting_period_ms,
             prover,
             config,
@@ -117,6 +126,12 @@ impl EvmAdapter {
     #[must_use]
     pub fn mode(&self) -> u8 {
         self.mode
+    }
+
+    /// How many nodes must attest a head of the hub, as of the start; 0 in mode 1.
+    #[must_use]
+    pub fn threshold(&self) -> usize {
+        self.threshold
     }
 
     /// The account that pays.

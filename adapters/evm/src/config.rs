@@ -2,8 +2,13 @@
 
 use crate::sender::FeePolicy;
 use alloy::primitives::{Address, B256};
-use tombolo_evm_core::follow;
+use tombolo_evm_core::{beacon::Beacon, clique::Clique, follow};
 use tombolo_types::{Hash, id::ChainId};
+
+/// The name of the hub's verifier of Clique chains.
+pub const CLIQUE: &str = <Clique as follow::Consensus>::KIND;
+/// The name of the hub's verifier of Ethereum's proof of stake.
+pub const ETHEREUM: &str = <Beacon as follow::Consensus>::KIND;
 
 /// When a block counts as final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::{
     submit::{ContractCall, Submitter},
 };
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, keccak256},
+    primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256},
     providers::Provider,
     signers::local::PrivateKeySigner,
     sol_types::{SolCall, SolConstructor},
@@ -190,9 +190,7 @@ impl Deployer {
             gas: None,
         };
         let block = self.submitter.submit(&self.endpoints, &hello).await?.height.0;
-        let found = self.endpoints.any().get_code_at(gateway).await;
-        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
-        let code_hash = keccak256(&found);
+        let code_hash = self.code_hash(gateway).await?;
         Ok(Deployed { gateway, control, registry, vault, block, code_hash })
     }
 
@@ -216,6 +214,40 @@ impl Deployer {
     /// [`AdapterError::NoAnswer`].
     pub async fn beacon_anchor(&self, url: &str) -> Result<BeaconAnchor, AdapterError> {
         beacon::newest_anchor(url, self.endpoints.chain(), self.chain()).await
+    }
+
+    /// Where the next gateway will stand, as long as the account sends nothing before.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn next_gateway(&self) -> Result<Address, AdapterError> {
+        let nonce = self.submitter.nonce(&self.endpoints).await?;
+        Ok(self.submitter.address().create(nonce))
+    }
+
+    /// What the account holds, in wei.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn balance(&self) -> Result<U256, AdapterError> {
+        let balance = self.endpoints.any().get_balance(self.submitter.address()).await;
+        balance.map_err(|error| self.endpoints.no_answer("asking for a balance", error))
+    }
+
+    /// The hash of the code at an address, as nodes prove it; that of no code where there is none.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn code_hash(&self, address: Address) -> Result<B256, AdapterError> {
+        let found = self.endpoints.any().get_code_at(address).await;
+        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
+        Ok(keccak256(&found))
+    }
+
+    /// The nodes of the chain.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     fn chain(&self) -> (u64, Hash) {
@@ -248,9 +280,7 @@ impl Deployer {
         let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
         let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
         self.submitter.include(&self.endpoints, &call).await?;
-        let found = self.endpoints.any().get_code_at(address).await;
-        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
-        if found.is_empty() {
+        if self.code_hash(address).await? == KECCAK256_EMPTY {
             let why = format!("no contract at {address}; does another program use this account?");
             return Err(self.endpoints.no_answer("creating a contract", why));
         }

@@ -312,6 +312,20 @@ impl Endpoints {
         }
     }
 
+    /// What the first node says that it serves: the chain's EIP-155 id, and the hash of its block 0.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn identify(&self) -> Result<(u64, B256), AdapterError> {
+        let doing = "asking for the chain's id";
+        let id = self.any().get_chain_id().await;
+        let id = id.map_err(|error| self.no_answer(doing, error))?;
+        let first = self.any().get_block(BlockId::number(0)).await;
+        let first = first.map_err(|error| self.no_answer(doing, error))?;
+        let first = first.ok_or_else(|| self.no_answer(doing, "there is no block 0"))?;
+        Ok((id, first.header.hash))
+    }
+
     /// Refuses nodes of another chain. Req: D35-I.2-1
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! Deliberately absent: keys at rest (the caller's), retries of a whole step (the relayer's), and
 //! any belief in a single RPC node.
 
+mod account;
 mod adapter;
 pub mod config;
 pub mod contract;
@@ -19,5 +20,6 @@ mod refusal;
 pub mod sender;
 mod submit;
 
+pub use account::account;
 pub use adapter::EvmAdapter;
-pub use config::{Config, Finality, Proof, Rpc};
+pub use config::{CLIQUE, Config, ETHEREUM, Finality, Proof, Rpc};

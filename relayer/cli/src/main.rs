@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod demo;
 mod devnet;
+mod evm;
 mod explain;
 mod key;
 mod network;
@@ -44,6 +45,12 @@ enum Command {
     /// Runs a node of an islet, the embedded IoT ledger.
     #[command(subcommand)]
     Islet(node::Command),
+    /// Adds chains beside the islets.
+    #[command(subcommand)]
+    Chain(evm::ChainCommand),
+    /// Links chains that were added to the hub.
+    #[command(subcommand)]
+    Link(evm::LinkCommand),
     /// Runs and shows a relayer.
     #[command(subcommand)]
     Relayer(relayer::Command),
@@ -88,6 +95,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Devnet(command) => devnet::run(command).await,
         Command::Hub(command) => node::run(node::Kind::Hub, command).await,
         Command::Islet(command) => node::run(node::Kind::Islet, command).await,
+        Command::Chain(command) => evm::run_chain(command).await,
+        Command::Link(command) => evm::run_link(command).await,
         Command::Relayer(command) => relayer::run(command).await,
         Command::Swap(command) => swap::run(command).await,
         Command::Audit(command) => audit::run(command).await,

@@ -220,6 +220,19 @@ impl Network {
         Ok(Party::new(name, key))
     }
 
+    /// Keeps a key with those of the relayer, under their passphrase.
+    pub(crate) fn keep_relayer_key(&self, name: &str, key: &SecretKey) -> anyhow::Result<()> {
+        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        let keys = Keystore::new(self.home.join("relayer").join("keys"));
+        Ok(keys.import(name, key, &passphrase, Cost::DEVNET)?)
+    }
+
+    /// A key of the relayer.
+    pub(crate) fn relayer_key(&self, name: &str) -> anyhow::Result<SecretKey> {
+        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        Ok(Keystore::new(self.home.join("relayer").join("keys")).load(name, &passphrase)?)
+    }
+
     /// Starts a part.
     pub(crate) fn start(&self, name: &str, lives: Lives) -> anyhow::Result<Process> {
         let part = self.part(name)?;

@@ -1,22 +1,35 @@
 //! Runs and shows a relayer.
 
 use crate::{
+    evm::Ends,
     key, output,
     party::until,
     process::Lives,
     relayer_config::{Config, EXAMPLE, End},
 };
 use anyhow::Context as _;
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_islet::{adapter::LedgerAdapter, signer::Signer};
 use tombolo_node::{keys::Keystore, listener::BoundedListener, server::WATCHERS, telemetry};
-use tombolo_proto::client::LedgerClient;
+use tombolo_proto::{
+    client::LedgerClient,
+    view::{LinkStatus, LinkView},
+};
 use tombolo_relayer::{Endpoint, LinkReport, LinkTask, Metrics, Reports, serve_reports};
-use tombolo_types::{id::LinkId, transaction::NONCE_LANES};
+use tombolo_types::{
+    id::{ChainId, LinkId},
+    transaction::NONCE_LANES,
+};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -113,6 +126,7 @@ impl std::fmt::Debug for Shown {
             .field("settings", &self.0.settings)
             .field("hub", &self.0.hub)
             .field("chains", &self.0.chains)
+            .field("evm", &self.0.evm)
             .finish_non_exhaustive()
     }
 }
@@ -138,9 +152,14 @@ async fn start(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
 }
 
 async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
-    let key =
-        Keystore::new(config.home.join("keys")).load(&config.key, &config.passphrase.read()?)?;
-    let service = Service { config, key, metrics: Metrics::default(), reports: Reports::default() };
+    let (keys, passphrase) = (Keystore::new(config.home.join("keys")), config.passphrase.read()?);
+    let key = keys.load(&config.key, &passphrase)?;
+    let mut accounts = BTreeMap::new();
+    for end in &config.evm {
+        accounts.insert(end.chain(), keys.load(&end.account, &passphrase)?);
+    }
+    let (metrics, reports) = (Metrics::default(), Reports::default());
+    let service = Service { config, key, accounts, metrics, reports };
     service.check_chains(&cancel).await?;
     let mut tasks = JoinSet::new();
     if let Some(listen) = service.config.status_listen {
@@ -166,6 +185,8 @@ async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
 struct Service {
     config: Config,
     key: SecretKey,
+    /// The keys of the accounts that pay on EVM chains.
+    accounts: BTreeMap<ChainId, SecretKey>,
     metrics: Metrics,
     reports: Reports,
 }
@@ -199,17 +220,13 @@ impl Service {
         let hub = LedgerClient::new(&self.config.hub.grpc)?;
         let mut served = BTreeSet::new();
         let mut tasks = JoinSet::new();
-        tracing::info!(
-            hub = self.config.hub.grpc,
-            chains = self.config.chains.len(),
-            "relayer started"
-        );
+        tracing::info!(hub = self.config.hub.grpc, chains = self.served_most(), "relayer started");
         while !cancel.is_cancelled() {
             let found = self.start_new(&hub, &mut served, &mut tasks, &cancel).await;
             let waited = async {
                 if found.is_err() {
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                } else if served.len() < self.config.chains.len() {
+                } else if served.len() < self.served_most() {
                     next_work(&hub).await;
                 } else {
                     std::future::pending::<()>().await;
@@ -235,25 +252,59 @@ impl Service {
         tasks: &mut JoinSet<()>,
         cancel: &CancellationToken,
     ) -> anyhow::Result<()> {
+        // One that cannot be served yet must not keep another waiting.
+        let mut result = Ok(());
         for link in hub.links().await?.links {
-            let chain = self.config.chains.iter().find(|chain| chain.chain == link.chain_id);
-            let Some(chain) = chain.filter(|_| !served.contains(&link.id)) else { continue };
+            if served.contains(&link.id) || link.status == LinkStatus::Closed {
+                continue;
+            }
             // Each link has a series of nonces of its own, so that none waits for another.
             let lane = u8::try_from(served.len()).unwrap_or(0) % NONCE_LANES;
+            let Ends { hub, chain } = match self.ends(&link, lane, cancel).await {
+                Ok(Some(ends)) => ends,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(id = %link.id, error = format!("{error:#}"), "link not served");
+                    result = Err(error);
+                    continue;
+                }
+            };
             let task = LinkTask {
                 id: link.id,
-                hub: self.endpoint(&self.config.hub, lane)?,
-                chain: self.endpoint(chain, lane)?,
+                hub,
+                chain,
                 settings: self.config.settings,
                 metrics: self.metrics.clone(),
                 reports: self.reports.clone(),
                 join: telemetry::is_collected().then_some(telemetry::join),
             };
-            tracing::info!(link = chain.name, id = %link.id, "serving link");
+            tracing::info!(link = task.name(), id = %link.id, "serving link");
             tasks.spawn(task.run(cancel.child_token()));
             served.insert(link.id);
         }
-        Ok(())
+        result
+    }
+
+    /// How many links there are to serve at the most.
+    fn served_most(&self) -> usize {
+        self.config.chains.len() + self.config.evm.len()
+    }
+
+    /// Both ends of a link, where its chain is configured.
+    async fn ends(
+        &self,
+        link: &LinkView,
+        lane: u8,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Option<Ends>> {
+        let chain = link.chain_id;
+        let hub = self.endpoint(&self.config.hub, lane)?;
+        if let Some(end) = self.config.chains.iter().find(|end| end.chain == chain) {
+            return Ok(Some(Ends { hub, chain: self.endpoint(end, lane)? }));
+        }
+        let end = self.config.evm.iter().find(|end| end.chain() == chain);
+        let Some((end, account)) = end.zip(self.accounts.get(&chain)) else { return Ok(None) };
+        Ends::connect(end, link.id, hub, (&self.key, account), cancel).await.map(Some)
     }
 
     fn endpoint(&self, end: &End, nonce_lane: u8) -> anyhow::Result<Endpoint> {

@@ -1,5 +1,6 @@
 //! The relayer's configuration.
 
+use crate::evm::{EvmEnd, RawEvm};
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -47,8 +48,12 @@ pub(crate) struct RawConfig {
     pub(crate) retry_longest: Option<String>,
     /// The hub.
     pub(crate) hub: RawEnd,
-    /// The chains whose links are served.
+    /// The ledgers whose links are served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) chains: Vec<RawEnd>,
+    /// The EVM chains whose links are served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evm: Vec<RawEvm>,
 }
 
 /// A ledger's node.
@@ -76,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     pub(crate) hub: End,
     pub(crate) chains: Vec<End>,
+    pub(crate) evm: Vec<EvmEnd>,
 }
 
 /// A ledger's node.
@@ -144,8 +150,14 @@ impl Config {
             .enumerate()
             .map(|(position, raw)| check_end(&format!("chains[{position}]"), raw, &mut fault))
             .collect();
-        if chains.is_empty() {
-            fault("chains", "", "at least one chain");
+        let evm: Vec<EvmEnd> = raw
+            .evm
+            .iter()
+            .enumerate()
+            .map(|(position, raw)| raw.check(&format!("evm[{position}]"), &mut fault))
+            .collect();
+        if chains.is_empty() && evm.is_empty() {
+            fault("chains", "", "at least one chain, here or under `evm`");
         }
         if !faults.is_empty() {
             bail!("the configuration has {} faults:{}", faults.len(), faults.concat());
@@ -164,6 +176,7 @@ impl Config {
             settings,
             hub,
             chains,
+            evm,
         })
     }
 }

@@ -25,7 +25,7 @@ use tombolo_swap::{
 };
 use tombolo_types::{
     envelope::Decimal,
-    id::{LinkId, SchemaId},
+    id::{ChainId, LinkId, SchemaId},
     lane::CONTROL_LANE,
     schema::{Field, FieldKind, Schema},
 };
@@ -66,6 +66,53 @@ pub(crate) struct Parties {
     pub(crate) old_station: Party,
 }
 
+impl Parties {
+    /// Reads their keys from the network's folder.
+    pub(crate) fn of(network: &Network) -> anyhow::Result<Self> {
+        let [weather, co2, old] = DEVICES;
+        Ok(Self {
+            city: network.party("city")?,
+            observatory: network.party("observatory")?,
+            university: network.party("university")?,
+            weather_station: network.party(weather)?,
+            co2_analyser: network.party(co2)?,
+            old_station: network.party(old)?,
+        })
+    }
+
+    /// Has an act proposed by one stakeholder and approved by another, which is a quorum here.
+    pub(crate) async fn govern(&self, hub: &Ledger, act: Act) -> anyhow::Result<Final> {
+        let name = act.name();
+        let proposed = self.city.call(hub, HubCall::Propose(Box::new(act))).await?;
+        let proposal = proposed.id.into();
+        let approved = self.observatory.call(hub, HubCall::Approve { proposal }).await;
+        approved.with_context(|| format!("approving `{name}`"))
+    }
+
+    /// Binds each stakeholder's account on a chain to its identity, by signatures of both keys; here
+    /// both are the same key. `bound` is the number of accounts that each has bound before.
+    pub(crate) async fn bind_accounts(
+        &self,
+        hub: &Ledger,
+        chain: ChainId,
+        bound: u64,
+    ) -> anyhow::Result<()> {
+        for party in [&self.city, &self.observatory, &self.university] {
+            let (identity, account) = (party.identity(), party.address());
+            let digest = digest::binding(hub.chain, chain, account, identity, bound);
+            let signature = party.key().sign(digest);
+            let binding = Binding {
+                chain,
+                account,
+                identity_signature: signature,
+                account_signature: signature,
+            };
+            party.call(hub, HubCall::Bind(Box::new(binding))).await?;
+        }
+        Ok(())
+    }
+}
+
 /// The structures of what is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schemas {
@@ -86,15 +133,7 @@ impl Running {
         }
         let mut relayer = network.start("relayer", lives)?;
         network.wait_until_up(&mut relayer).await?;
-        let [weather, co2, old] = DEVICES;
-        let parties = Parties {
-            city: network.party("city")?,
-            observatory: network.party("observatory")?,
-            university: network.party("university")?,
-            weather_station: network.party(weather)?,
-            co2_analyser: network.party(co2)?,
-            old_station: network.party(old)?,
-        };
+        let parties = Parties::of(&network)?;
         Ok(Self {
             hub: network.ledger(HUB)?,
             seattle: network.ledger(SEATTLE)?,
@@ -114,16 +153,9 @@ impl Running {
         }
     }
 
-    /// Has an act proposed by one stakeholder and approved by another, which is a quorum here.
+    /// As [`Parties::govern`].
     pub(crate) async fn govern(&self, act: Act) -> anyhow::Result<Final> {
-        let name = act.name();
-        let proposed = self.parties.city.call(&self.hub, HubCall::Propose(Box::new(act))).await?;
-        let proposal = proposed.id.into();
-        self.parties
-            .observatory
-            .call(&self.hub, HubCall::Approve { proposal })
-            .await
-            .with_context(|| format!("approving `{name}`"))
+        self.parties.govern(&self.hub, act).await
     }
 
     /// Registers the devices, each with its owner.
@@ -141,25 +173,6 @@ impl Running {
             device(old_station, city),
         ]))
         .await
-    }
-
-    /// Binds each stakeholder's account on an islet to its identity, by signatures of both keys; here
-    /// both are the same key. `bound` is the number of accounts that each has bound before.
-    pub(crate) async fn bind_accounts(&self, islet: &Ledger, bound: u64) -> anyhow::Result<()> {
-        let Parties { city, observatory, university, .. } = &self.parties;
-        for party in [city, observatory, university] {
-            let (identity, account) = (party.identity(), party.address());
-            let digest = digest::binding(self.hub.chain, islet.chain, account, identity, bound);
-            let signature = party.key().sign(digest);
-            let binding = Binding {
-                chain: islet.chain,
-                account,
-                identity_signature: signature,
-                account_signature: signature,
-            };
-            party.call(&self.hub, HubCall::Bind(Box::new(binding))).await?;
-        }
-        Ok(())
     }
 
     /// Registers what readings look like.
@@ -208,7 +221,7 @@ impl Running {
     }
 
     /// Links an islet to the hub in mode 1, binds the stakeholders' accounts there, and waits until
-    /// the islet knows every identity and structure. `bound` as for [`Self::bind_accounts`].
+    /// the islet knows every identity and structure. `bound` as for [`Parties::bind_accounts`].
     pub(crate) async fn open_link(&self, islet: &Ledger, bound: u64) -> anyhow::Result<LinkId> {
         let anchor = genesis_anchor(&islet.client.genesis().await?);
         self.govern(Act::RegisterLink(Box::new(NewLink {
@@ -231,7 +244,7 @@ impl Running {
         })
         .await?;
         self.govern(Act::OpenLink { link: id }).await?;
-        self.bind_accounts(islet, bound).await?;
+        self.parties.bind_accounts(&self.hub, islet.chain, bound).await?;
         let what = format!("{} knows every identity", islet.name);
         until(&what, PATIENCE, || self.control_lane_taken(islet, id)).await?;
         Ok(id)

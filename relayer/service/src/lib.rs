@@ -14,7 +14,8 @@ pub mod report;
 pub mod service;
 mod trust;
 
-pub use link::{Endpoint, LinkTask};
+pub use link::{Chain, Endpoint, LinkTask};
 pub use metrics::Metrics;
 pub use report::{LinkReport, Reports};
 pub use service::{Settings, serve_reports};
+pub use tombolo_relayer_core::End;

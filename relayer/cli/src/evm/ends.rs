@@ -1,0 +1,76 @@
+//! Both ends of a link to an EVM chain, as the mode of its gateway asks.
+
+use super::EvmEnd;
+use anyhow::Context as _;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_evm::{EvmAdapter, Proof, account as account_of};
+use tombolo_relayer::{
+    Chain, End, Endpoint,
+    attest::{self, Attest, Attested, Node, OwnProof, RemoteNode},
+};
+use tombolo_types::id::LinkId;
+
+/// Both ends of one link.
+pub(crate) struct Ends {
+    pub(crate) hub: Endpoint,
+    pub(crate) chain: Endpoint,
+}
+
+impl Ends {
+    /// Connects to the chain. In modes 2 and 3 this relayer is one of the link's nodes: it attests
+    /// the chain with its own key, and the hub with that of its account.
+    pub(crate) async fn connect(
+        end: &EvmEnd,
+        link: LinkId,
+        hub: Endpoint,
+        (key, account): (&SecretKey, &SecretKey),
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let adapter = EvmAdapter::connect(end.adapter.clone(), account_of(account)?).await?;
+        anyhow::ensure!(
+            adapter.link() == link,
+            "the gateway {} serves link {}, the hub has registered {link}; correct `gateway`",
+            end.adapter.gateway,
+            adapter.link()
+        );
+        let (mode, threshold) = (adapter.mode(), adapter.threshold());
+        let chain: Arc<dyn Chain> = Arc::new(adapter);
+        if mode == 1 {
+            return Ok(Self { hub, chain: Endpoint { name: end.name.clone(), chain } });
+        }
+        let ends = attest::Ends { hub: Arc::clone(&hub.chain), chain: Arc::clone(&chain) };
+        let own = Arc::new(Node::new(&end.name, link, key.clone(), account.clone(), ends));
+        if let Some(listen) = end.node_listen {
+            let (node, cancel) = (Arc::clone(&own), cancel.child_token());
+            tokio::spawn(async move {
+                if let Err(error) = attest::serve_node(listen, node, cancel).await {
+                    tracing::error!(%error, "the other nodes of the link cannot ask this one");
+                }
+            });
+        }
+        let mut nodes: Vec<Arc<dyn Attest>> = vec![own];
+        for url in &end.nodes {
+            let node = RemoteNode::new(url);
+            nodes.push(Arc::new(node.with_context(|| format!("node {url} of {}", end.name))?));
+        }
+        let own_proof = match (mode, &end.adapter.proof) {
+            (2, Proof::Clique | Proof::Beacon { .. }) => OwnProof::Included,
+            _ => OwnProof::LeftOut,
+        };
+        let attested = |inner, of, proof| -> Arc<dyn Chain> {
+            Arc::new(Attested::new(inner, of, nodes.clone(), threshold, proof))
+        };
+        Ok(Self {
+            hub: Endpoint {
+                name: hub.name,
+                chain: attested(hub.chain, End::Hub, OwnProof::LeftOut),
+            },
+            chain: Endpoint {
+                name: end.name.clone(),
+                chain: attested(chain, End::Chain, own_proof),
+            },
+        })
+    }
+}
