@@ -135,34 +135,48 @@ impl Party {
         hub: &Ledger,
         branches: &[(LinkId, &Party, &Party)],
     ) -> (Xid, TxId) {
+        let branch =
+            |link: LinkId, from: &Party, to: &Party| Branch::new(link, &[pay(from, to, coin())]);
+        let bodies = branches.iter().map(|(link, from, to)| branch(*link, from, to)).collect();
+        let payers: Vec<&Party> = branches.iter().map(|(_, payer, _)| *payer).collect();
+        self.begin(hub, bodies, &payers).await
+    }
+
+    /// Begins a two-phase commit of these branches, to each of which a party consents.
+    pub(crate) async fn begin(
+        &self,
+        hub: &Ledger,
+        branches: Vec<Branch>,
+        consenting: &[&Party],
+    ) -> (Xid, TxId) {
         /// Longer than any test: no commit here shall end by its deadline.
         const DEADLINE_MS: u64 = 3_600_000;
-        let pay = |from: &Party, to: &Party| {
-            let (from, to) = (from.address(), to.address());
-            Action::Pay(Pay { from, to, asset: coin(), amount: Amount(1) })
-        };
-        let bodies: Vec<Branch> =
-            branches.iter().map(|(link, from, to)| Branch::new(*link, &[pay(from, to)])).collect();
         let terms = Terms {
             hub: hub.chain,
             beginner: self.identity(),
             salt: random(),
             deadline: now().saturating_add(DEADLINE_MS),
-            branches: bodies.iter().map(digest::branch).collect(),
+            branches: branches.iter().map(digest::branch).collect(),
         };
         let xid = digest::xid(&terms);
         let authorisations = (0u32..)
-            .zip(branches)
-            .map(|(branch, (_, payer, _))| Authorisation {
+            .zip(consenting)
+            .map(|(branch, party)| Authorisation {
                 branch,
-                account: payer.address(),
-                signature: payer.key().sign(digest::authorisation(xid)),
+                account: party.address(),
+                signature: party.key().sign(digest::authorisation(xid)),
             })
             .collect();
-        let begin = Begin { terms, branches: bodies, authorisations };
+        let begin = Begin { terms, branches, authorisations };
         let id = self.submit(hub, HubCall::Begin(Box::new(begin))).await.unwrap();
         (xid, id)
     }
+}
+
+/// A payment of one unit.
+pub(crate) fn pay(from: &Party, to: &Party, asset: AssetId) -> Action {
+    let (from, to) = (from.address(), to.address());
+    Action::Pay(Pay { from, to, asset, amount: Amount(1) })
 }
 
 /// The coin of a devnet's accounts.

@@ -221,6 +221,8 @@ pub fn record_json(position: u64, salted: &SaltedRecord) -> Value {
     let on_lane = !record.link.is_zero();
     add("link", on_lane, text(&record.link));
     add("mode", record.mode != 0, record.mode.into());
+    add("unbounded", record.unbounded, true.into());
+    add("link_policy", !record.link_policy.is_zero(), text(&record.link_policy));
     add("lane", on_lane, record.lane.0.into());
     add("number", on_lane, record.number.0.into());
     add("source_chain", !record.source_chain.is_zero(), text(&record.source_chain));

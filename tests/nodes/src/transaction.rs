@@ -37,9 +37,18 @@ impl Sender {
     /// Sends a call, or creates a contract where there is no `to`; waits until it is in a block, and
     /// gives the receipt of its success.
     pub fn send(&self, to: Option<Address>, data: &[u8]) -> Value {
+        self.include(to, data, 0)
+    }
+
+    /// As [`Self::send`], with so many wei.
+    pub fn pay(&self, to: Address, data: &[u8], wei: u64) -> Value {
+        self.include(Some(to), data, wei)
+    }
+
+    fn include(&self, to: Option<Address>, data: &[u8], wei: u64) -> Value {
         let pending = json!([self.address().to_string(), "pending"]);
         let nonce = quantity(&self.rpc.call("eth_getTransactionCount", pending));
-        let raw = format!("0x{}", hex::encode(self.sign(nonce, to, data)));
+        let raw = format!("0x{}", hex::encode(self.sign(nonce, to, data, wei)));
         let id: Hash = hash(&self.rpc.call("eth_sendRawTransaction", json!([raw])));
         let receipt = wait_until("receipt", Duration::from_secs(60), || {
             let receipt = self.rpc.call("eth_getTransactionReceipt", json!([id.to_string()]));
@@ -50,13 +59,13 @@ impl Sender {
     }
 
     /// A legacy transaction with the chain id of EIP-155.
-    fn sign(&self, nonce: u64, to: Option<Address>, data: &[u8]) -> Vec<u8> {
+    fn sign(&self, nonce: u64, to: Option<Address>, data: &[u8], wei: u64) -> Vec<u8> {
         let mut fields = Vec::new();
         nonce.encode(&mut fields);
         GAS_PRICE.encode(&mut fields);
         GAS.encode(&mut fields);
         to.as_ref().map_or(&[][..], |to| &to.0).encode(&mut fields);
-        0u64.encode(&mut fields);
+        wei.encode(&mut fields);
         data.encode(&mut fields);
         let mut unsigned = fields.clone();
         self.chain_id.encode(&mut unsigned);
