@@ -172,9 +172,9 @@ contract Registry is IRegistry {
     function readShare(bytes calldata body) private pure returns (bytes calldata envelope) {
         uint256 fault;
         assembly ("memory-safe") {
-            // What stands behind bytes in their last word, which ends at `end`.
-            function dirt(length, end) -> found {
-                found := mul(gt(and(length, 31), 0), shl(shl(3, and(length, 31)), calldataload(sub(end, 32))))
+            // What stands between bytes that end at `behind` and the end of their last word.
+            function dirt(behind, end) -> found {
+                found := shr(sub(256, shl(3, sub(end, behind))), calldataload(behind))
             }
             let base := body.offset
             fault := or(shr(64, calldataload(add(base, 64))), shr(32, calldataload(add(base, 160))))
@@ -182,14 +182,14 @@ contract Registry is IRegistry {
             // Terms. Where a length is more than any message has, it is a fault, whatever follows.
             let length := calldataload(add(base, 448))
             let end := add(add(base, 480), and(add(length, 31), not(31)))
-            fault := or(fault, or(shr(17, length), dirt(length, end)))
+            fault := or(fault, or(shr(17, length), dirt(add(add(base, 480), length), end)))
             // Envelope.
             fault := or(fault, xor(calldataload(add(base, 352)), sub(end, base)))
             length := calldataload(end)
             envelope.offset := add(end, 32)
             envelope.length := length
             end := add(envelope.offset, and(add(length, 31), not(31)))
-            fault := or(fault, or(shr(17, length), dirt(length, end)))
+            fault := or(fault, or(shr(17, length), dirt(add(envelope.offset, length), end)))
             // Signature: its length, two words, and one byte with zeros behind it, with which the body ends.
             fault := or(fault, xor(calldataload(add(base, 416)), sub(end, base)))
             fault := or(fault, or(xor(calldataload(end), 65), shl(8, calldataload(add(end, 96)))))

@@ -113,19 +113,13 @@ abstract contract Dispatch is Lanes {
                 }
                 if (gasleft() < granted * 64 / 63 + it.reserve) return false;
             }
-            bool done;
-            bytes32 xid;
-            (done, xid, class, sentence) = callReceiver(it, granted);
+            (bool done, uint256 result) = callReceiver(it, granted);
             if (done) {
                 // A share ends here, and with it most messages.
-                if (kind < 1 << PREPARE) return true;
-                if (kind & DECISIONS != 0) {
-                    answer(it, DONE, abi.encode(it.number, xid));
-                } else {
-                    answer(it, VOTE, abi.encode(it.number, xid, class == 0, class, text(sentence)));
-                }
+                if (kind >= 1 << PREPARE) answerResult(it, kind & DECISIONS != 0, result);
                 return true;
             }
+            (class, sentence) = refusalAt(result);
             // A decision that can be read is never taken without being applied: the lane waits.
             if (kind & DECISIONS != 0 && class != E_FORMAT) return false;
         } else if (gasleft() < it.reserve) {
@@ -209,9 +203,10 @@ abstract contract Dispatch is Lanes {
             let end := add(192, and(add(length, 31), not(31)))
             fault := or(or(shr(16, kind), shr(64, or(weight, notAfter))), gt(bytes_, 65536))
             fault := or(fault, or(xor(calldataload(add(start, 128)), 160), xor(end, bytes_)))
-            // What stands behind the body's end in its last word: all of it where the body fills it.
-            let rest := and(length, 31)
-            if rest { fault := or(fault, shl(shl(3, rest), calldataload(sub(add(start, end), 32)))) }
+            // What stands between the body's end and that of its last word, of which so many bits are left.
+            let behind := add(192, length)
+            let kept := sub(256, shl(3, sub(end, behind)))
+            fault := or(fault, shr(kept, calldataload(add(start, behind))))
         }
         return fault == 0;
     }
@@ -220,15 +215,11 @@ abstract contract Dispatch is Lanes {
     /// @dev In assembly: the body is copied once, nothing is allocated, and of what comes back no more
     /// is copied than three words of a result or the 68 bytes of a refusal. A callee that returns or
     /// reverts with megabytes costs nobody but itself.
-    /// @return done Whether it returned; else `class` and `sentence` say why not.
-    function callReceiver(Incoming memory it, uint256 granted)
-        private
-        returns (bool done, bytes32 xid, uint8 class, bytes32 sentence)
-    {
+    /// @return done Whether it returned.
+    /// @return result Where in memory its three words, or its refusal, stand until something is allocated.
+    function callReceiver(Incoming memory it, uint256 granted) private returns (bool done, uint256 result) {
         address receiver = it.kind == SHARE ? registry : it.kind > SHARE ? vault : control;
         bytes4 selector = ILaneReceiver.takeRequest.selector;
-        bool refused;
-        bytes4 refusal = IRefusal.Refuse.selector;
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             let length := mload(add(it, 256))
@@ -241,21 +232,36 @@ abstract contract Dispatch is Lanes {
             // The padding of the body is zero in the message, so it is copied with it.
             calldatacopy(add(buffer, 132), mload(add(it, 224)), padded)
             done := call(granted, receiver, 0, buffer, add(132, padded), buffer, 96)
-            switch done
-            case 1 {
-                xid := mload(buffer)
-                class := and(mload(add(buffer, 32)), 0xff)
-                sentence := mload(add(buffer, 64))
-                // A receiver without code returns nothing.
-                done := gt(returndatasize(), 95)
-            }
-            default {
-                class := and(mload(add(buffer, 4)), 0xff)
-                sentence := mload(add(buffer, 36))
-                refused := and(eq(returndatasize(), 68), eq(shr(224, mload(buffer)), shr(224, refusal)))
-            }
+            // A receiver without code returns nothing.
+            done := and(done, gt(returndatasize(), 95))
+            result := buffer
         }
-        if (!done && !refused) (class, sentence) = (E_LIMIT, "the message used up its weight");
+    }
+
+    /// Why the receiver that was just called took nothing.
+    function refusalAt(uint256 result) private pure returns (uint8 class, bytes32 sentence) {
+        bytes4 refusal = IRefusal.Refuse.selector;
+        bool refused;
+        assembly ("memory-safe") {
+            class := and(mload(add(result, 4)), 0xff)
+            sentence := mload(add(result, 36))
+            refused := and(eq(returndatasize(), 68), eq(shr(224, mload(result)), shr(224, refusal)))
+        }
+        if (!refused) (class, sentence) = (E_LIMIT, "the message used up its weight");
+    }
+
+    /// Answers a Prepare with the vote, or a decision with its having been applied.
+    function answerResult(Incoming memory it, bool decided, uint256 result) private {
+        bytes32 xid;
+        uint8 class;
+        bytes32 sentence;
+        assembly ("memory-safe") {
+            xid := mload(result)
+            class := and(mload(add(result, 32)), 0xff)
+            sentence := mload(add(result, 64))
+        }
+        if (decided) answer(it, DONE, abi.encode(it.number, xid));
+        else answer(it, VOTE, abi.encode(it.number, xid, class == 0, class, text(sentence)));
     }
 
     function answerRefusal(Incoming memory it, uint8 class, bytes32 sentence) private {

@@ -100,11 +100,14 @@ library Log {
         for (; number != 0; number &= number - 1) ++ones;
     }
 
-    function noneZero(bytes32[] calldata nodes) private pure returns (bool) {
-        for (uint256 i = 0; i < nodes.length; ++i) {
-            if (nodes[i] == 0) return false;
+    function noneZero(bytes32[] calldata nodes) private pure returns (bool none) {
+        none = true;
+        assembly ("memory-safe") {
+            let place := nodes.offset
+            for { let end := add(place, mul(nodes.length, 32)) } lt(place, end) { place := add(place, 32) } {
+                none := and(none, gt(calldataload(place), 0))
+            }
         }
-        return true;
     }
 
     /// A stack of these peaks, at most 62. The three words before its bottom are the preimage of a
