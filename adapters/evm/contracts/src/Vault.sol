@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IGateway} from "./interfaces/IGateway.sol";
 import {ILaneReceiver} from "./interfaces/ILaneReceiver.sol";
 import {COMMIT, PREPARE} from "./protocol/Kinds.sol";
-import {E_DENIED, ensure} from "./protocol/Refusals.sol";
+import {E_DENIED, E_STATE, ensure} from "./protocol/Refusals.sol";
 import {Calls} from "./vault/Calls.sol";
 import {Participants} from "./vault/Participants.sol";
 import {VaultBase} from "./vault/VaultBase.sol";
@@ -15,11 +15,17 @@ contract Vault is Participants {
     constructor(IGateway gateway_, address[] memory callees) VaultBase(gateway_) Calls(callees) {}
 
     /// @inheritdoc ILaneReceiver
+    /// @dev While a stranger's code runs in a call of this vault, nothing is taken: the gateway knows
+    /// `E_STATE` for it and lets the lane wait, lest whoever delivers from there decide a vote.
     function takeRequest(uint256 kind, uint256, bytes calldata body)
         external
-        nonReentrant
         returns (bytes32, uint8, bytes32)
     {
+        ensure(!_reentrancyGuardEntered(), E_STATE, "the vault is at work");
+        return take(kind, body);
+    }
+
+    function take(uint256 kind, bytes calldata body) private nonReentrant returns (bytes32, uint8, bytes32) {
         ensure(msg.sender == address(gateway), E_DENIED, "for the gateway alone");
         if (kind == PREPARE) return prepare(body);
         return (decide(body, kind == COMMIT), 0, 0);

@@ -368,6 +368,44 @@ contract DeliveriesTest is World {
         isTrue(isHere(20), "what follows is taken");
     }
 
+    /// None is answered, for nothing says that it is a request; none stops what follows.
+    function test_a53_a_message_of_another_form_is_passed() external {
+        open();
+        bytes memory good = shareMessage(shareOf(0, 100));
+        uint256 size = good.length;
+        bytes[9] memory bad;
+        bad[0] = withWord(good, 0, uint256(SHARE) | 1 << 16); // kind
+        bad[1] = withWord(good, 1, 1 << 64); // weight
+        bad[2] = withWord(good, 2, 1 << 64); // not_after
+        bad[3] = withWord(good, 4, 192); // offset of the body
+        bad[4] = slice(good, 0, size - 32); // cut
+        bad[5] = withWord(message(SHARE, 2, hex"01"), 6, 1); // something behind the body
+        bad[6] = "";
+        // The length stands in the message that follows, and wraps around to one that fits.
+        bad[7] = slice(good, 0, 160);
+        bad[8] = withWord(good, 0, type(uint256).max - 31);
+        for (uint256 i = 0; i < bad.length; ++i) hubAppend(DATA, bad[i]);
+        shares(1, 1);
+        vm.recordLogs();
+        deliverAll(DATA);
+        Log_[] memory logs = vm.getRecordedLogs();
+        uint256 passed = 0;
+        for (uint256 i = 0; i < logs.length; ++i) {
+            isTrue(logs[i].topics[0] != SENT, "no answer");
+            if (logs[i].topics[0] == keccak256("Unreadable(uint32,uint64)")) ++passed;
+        }
+        equal(passed, bad.length, "each is recorded");
+        equal(received(DATA), bad.length + 1, "all are taken");
+        isTrue(isHere(1), "with what follows");
+    }
+
+    function withWord(bytes memory from, uint256 place, uint256 word) private pure returns (bytes memory to) {
+        to = bytes.concat(from);
+        assembly ("memory-safe") {
+            mstore(add(add(to, 32), mul(place, 32)), word)
+        }
+    }
+
     function test_nothing_but_hello_is_taken_before_the_link_is_open() external {
         control.hello();
         shares(0, 1);

@@ -8,7 +8,7 @@ import "../src/protocol/Structs.sol";
 import {Commits} from "./support/Commits.sol";
 import {
     BombToken, ChargingToken, Collection, Counter, DreamToken, EndlessToken, FalseToken, FeeToken, GoodToken,
-    HookToken, LyingToken, SilentToken, StickyCollection
+    HookToken, LyingToken, SilentToken, StickyCollection, TransferableCollection
 } from "./support/Tokens.sol";
 
 /// Withdraws again while it is paid.
@@ -28,6 +28,28 @@ contract Greedy {
     receive() external payable {
         ++paid;
         try vault.withdraw(0, 1, address(this)) {} catch {}
+    }
+}
+
+/// Makes a call while it is paid.
+contract Courier {
+    IVault private vault;
+    address private target;
+    bytes private data;
+    bool public succeeded;
+
+    constructor(IVault vault_) payable {
+        vault = vault_;
+        vault.deposit{value: msg.value}(0, uint128(msg.value), 0);
+    }
+
+    function carry(address target_, bytes calldata data_) external {
+        (target, data, succeeded) = (target_, data_, false);
+        vault.withdraw(0, 1, address(this));
+    }
+
+    receive() external payable {
+        (succeeded,) = target.call(data);
     }
 }
 
@@ -147,6 +169,61 @@ contract HostileTest is Commits {
         votesNo(dealOf(one(moveOut(item, ALICE)), by(ALICE)), E_DENIED, "the token does not move");
     }
 
+    /// Else alice would bring one token as "an amount of 2" and take out bob's number 1 as "an amount of 1".
+    function test_a19_a_collectible_is_no_fungible_asset() external {
+        TransferableCollection both = new TransferableCollection();
+        both.mint(bob, 1);
+        both.mint(alice, 2);
+        bindAccount(keccak256("bob"), BOB, keyList(BOB));
+        vm.startPrank(bob);
+        bytes32 item = vault.enroll(address(both), 1);
+        both.approve(address(vault), 1);
+        vm.stopPrank();
+        votesYes(dealOf(one(moveOut(item, BOB)), by(BOB)));
+        bytes32 asset = assetOf(address(both));
+        vm.startPrank(alice);
+        both.approve(address(vault), 2);
+        refuses(E_UNSUPPORTED, "not a fungible token");
+        vault.deposit(asset, 2, 0);
+        vm.stopPrank();
+        Deal memory it = dealOf(one(pay(ALICE, alice, asset, 2)), by(ALICE));
+        votesNo(it, E_UNSUPPORTED, "not a fungible token");
+        equal(both.ownerOf(1), address(vault), "in escrow");
+        equal(both.ownerOf(2), alice, "as before");
+    }
+
+    // --- A07: a proved message is no proof of value ---------------------------------------------
+
+    /// Credit follows what was locked and decided, never what a message looks like.
+    function test_a07_what_looks_like_a_transfer_credits_nobody() external {
+        bytes32 foreign = keccak256("an asset");
+        bytes32 voucher = keccak256(abi.encode(keccak256("tombolo/1/voucher"), ELSEWHERE, foreign));
+        Deal memory it = dealOf(one(tokenIn(ELSEWHERE, foreign, bob, 1e15)), byNobody());
+        // A genuine share, the content of which is a Prepare.
+        Share memory item = shareOf(0, 0);
+        item.envelope = prepareMessage(it);
+        item.fingerprint = fingerprintOf(item.envelope);
+        hubAppend(DATA, shareMessage(item));
+        deliverAll(DATA);
+        bool here = registry.isAnchored(item.dataId, 1, item.fingerprint, item.sourceChain);
+        isTrue(here, "the share is here");
+        standsAt(it.xid, 0);
+        // A decision on what was never prepared.
+        decide(it.xid, true);
+        standsAt(it.xid, 0);
+        equal(vault.balanceOf(bob, voucher), 0, "no vouchers");
+        equal(vault.outstanding(voucher), 0, "none in the books");
+        // Tokens that were sent without a deposit, and more coming home than ever left.
+        GoodToken token = new GoodToken();
+        bytes32 asset = fund(token);
+        vm.prank(alice);
+        token.transfer(address(vault), 500);
+        votesNo(
+            dealOf(one(tokenIn(gateway.chain(), asset, bob, 500)), byNobody()), E_FUNDS, "more than is away"
+        );
+        equal(vault.balanceOf(alice, asset), 0, "credited to nobody");
+    }
+
     // --- A16: no way back in ---------------------------------------------------------------------
 
     /// Whatever a token calls back while it is pulled, it finds every door closed.
@@ -198,6 +275,31 @@ contract HostileTest is Commits {
         equal(address(greedy).balance, 1 ether, "what it asked for");
         equal(greedy.paid(), 1, "once");
         equal(address(vault).balance, 2 ether, "the rest is here");
+    }
+
+    /// Whoever is paid may deliver meanwhile: no vote and no decision is taken from there, and none lost.
+    function test_a16_who_delivers_from_within_the_vault_decides_nothing() external {
+        Courier courier = new Courier{value: 2}(vault);
+        Deal memory it = payDeal(fund(new GoodToken()));
+        uint64 number = hubAppend(DATA, prepareMessage(it));
+        bringFromWithin(courier, number);
+        standsAt(it.xid, 0);
+        isTrue(voteOn(number, it.xid).yes, "the vote that it always had");
+        number = hubAppend(DATA, message(COMMIT, 8, abi.encode(it.xid)));
+        bringFromWithin(courier, number);
+        standsAt(it.xid, 1);
+        equal(theAnswer().kind, DONE, "done");
+        standsAt(it.xid, 3);
+    }
+
+    function bringFromWithin(Courier courier, uint64 number) private {
+        (Delivery memory next, HubProof memory proof) = delivery(DATA, number, 1);
+        LaneLeaf memory before = gateway.laneLeaf(DATA);
+        courier.carry(address(gateway), abi.encodeCall(gateway.deliver, (next, proof)));
+        isTrue(courier.succeeded(), "the header is taken");
+        LaneLeaf memory leaf = gateway.laneLeaf(DATA);
+        equal(leaf.received, before.received, "no message is");
+        equal(leaf.size, before.size, "and none is answered");
     }
 
     // --- Gas and returned bytes ------------------------------------------------------------------

@@ -120,8 +120,10 @@ abstract contract Dispatch is Lanes {
                 return true;
             }
             (class, sentence) = refusalAt(result);
-            // A decision that can be read is never taken without being applied: the lane waits.
-            if (kind & DECISIONS != 0 && class != E_FORMAT) return false;
+            // A decision that can be read is never taken without being applied: the lane waits. So it
+            // does while the vault is at work for whoever delivers from within (attack A16).
+            bool waits = kind & DECISIONS != 0 ? class != E_FORMAT : class == E_STATE;
+            if (kind >= 1 << PREPARE && waits) return false;
         } else if (gasleft() < it.reserve) {
             return false;
         }
@@ -201,7 +203,8 @@ abstract contract Dispatch is Lanes {
             mstore(add(it, 224), add(start, 192))
             mstore(add(it, 256), length)
             let end := add(192, and(add(length, 31), not(31)))
-            fault := or(or(shr(16, kind), shr(64, or(weight, notAfter))), gt(bytes_, 65536))
+            // A length above what any message has must not wrap around to one that fits.
+            fault := or(or(shr(16, kind), shr(64, or(or(weight, notAfter), length))), gt(bytes_, 65536))
             fault := or(fault, or(xor(calldataload(add(start, 128)), 160), xor(end, bytes_)))
             // What stands between the body's end and that of its last word, of which so many bits are left.
             let behind := add(192, length)

@@ -165,6 +165,9 @@ abstract contract Assets is VaultBase {
         uint256 before = holdings(token);
         bool done = token.trySafeTransferFrom(from, address(this), amount);
         ensure(done, E_FUNDS, "the token does not pay in");
+        // ERC-721 calls the id what ERC-20 calls the amount. Some such contracts have `transfer` too, by
+        // which whoever brought one token would take out another that is in escrow here.
+        ensure(ownerAt(address(token), amount) != address(this), E_UNSUPPORTED, "not a fungible token");
         uint256 present = holdings(token);
         ensure(present >= before, E_FUNDS, "the token takes");
         uint256 difference = present - before;

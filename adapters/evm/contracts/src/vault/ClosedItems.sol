@@ -192,16 +192,9 @@ abstract contract ClosedItems is VaultBase {
     }
 
     /// Who owns the token of an item; zero where its contract does not say.
-    function ownerOf(bytes32 dataId, Item storage it) private view returns (address owner) {
-        address token = it.token == address(0) ? address(items) : it.token;
-        uint256 id = it.token == address(0) ? uint256(dataId) : it.tokenId;
-        bytes4 selector = IERC721.ownerOf.selector;
-        assembly ("memory-safe") {
-            mstore(0, selector)
-            mstore(4, id)
-            let done := staticcall(gas(), token, 0, 36, 0, 32)
-            if and(done, gt(returndatasize(), 31)) { owner := mload(0) }
-        }
+    function ownerOf(bytes32 dataId, Item storage it) private view returns (address) {
+        if (it.token == address(0)) return ownerAt(address(items), uint256(dataId));
+        return ownerAt(it.token, it.tokenId);
     }
 
     /// An address in 40 lower-case hexadecimal digits.

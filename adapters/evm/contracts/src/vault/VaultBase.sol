@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
 import {IControl} from "../interfaces/IControl.sol";
 import {IGateway} from "../interfaces/IGateway.sol";
@@ -49,6 +50,17 @@ abstract contract VaultBase is IVault, ReentrancyGuard {
     function isOwn(address contract_) internal view returns (bool) {
         return contract_ == address(gateway) || contract_ == address(control)
             || contract_ == address(registry) || contract_ == address(this) || contract_ == address(items);
+    }
+
+    /// Who owns a token of an ERC-721 contract; zero where it does not say.
+    function ownerAt(address token, uint256 id) internal view returns (address owner) {
+        bytes4 selector = IERC721.ownerOf.selector;
+        assembly ("memory-safe") {
+            mstore(0, selector)
+            mstore(4, id)
+            let done := staticcall(gas(), token, 0, 36, 0, 32)
+            if and(done, gt(returndatasize(), 31)) { owner := mload(0) }
+        }
     }
 
     /// Calls without reading a byte of what comes back.

@@ -137,6 +137,14 @@ contract Collection is ERC721("Collection", "COLL") {
     }
 }
 
+/// An ERC-721 that has the `transfer` of ERC-20 besides, as some of the first ones do.
+contract TransferableCollection is Collection {
+    function transfer(address to, uint256 id) external returns (bool) {
+        _transfer(msg.sender, to, id);
+        return true;
+    }
+}
+
 /// An ERC-721 that says yes and keeps the token where it is.
 contract StickyCollection is Collection {
     function transferFrom(address, address, uint256) public pure override {}
