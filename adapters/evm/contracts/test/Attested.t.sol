@@ -275,7 +275,7 @@ contract AttestedTest is Hub {
         return bytes.concat(signed(council[0], digest), signed(council[1], digest));
     }
 
-    function test_keys_rotate_by_the_council_and_the_old_ones_are_dead() external {
+    function test_a11_keys_rotate_by_the_council_and_the_old_ones_are_dead() external {
         Delivery memory it = aShare();
         AttestedProof memory old = attest(it.leaf, 0, 2);
         AttestedProof memory lone = statement(laneLeafOf(CONTROL), 10, hubTime, keccak256("another"), 2, 1);

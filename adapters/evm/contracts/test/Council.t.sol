@@ -497,7 +497,7 @@ contract CouncilTest is Commits {
         vault.takeRequest(COMMIT, 0, abi.encode(bytes32("xid")));
     }
 
-    function test_a62_a_council_is_more_than_half_of_its_members() external {
+    function test_a11_a_council_is_more_than_half_of_its_members() external {
         ControlConfig memory config = controlConfig(address(gateway));
         config.councilThreshold = 1;
         refusesBirth(config, E_FORMAT, "not more than half of the keys");

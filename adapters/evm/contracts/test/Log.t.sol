@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Canonical} from "../src/protocol/Canonical.sol";
+import {TAG_EMPTY_LOG, TAG_LANE_LEAF, TAG_MESSAGE, TAG_NODE} from "../src/protocol/Digests.sol";
 import {Log} from "../src/protocol/Log.sol";
 import "../src/protocol/Structs.sol";
 import {Check} from "./support/Check.sol";
@@ -125,6 +126,26 @@ contract LogTest is Check {
         refused(0, leaves, 9, root, none);
         refused(type(uint256).max, leavesOf(1), 8, root, none);
         refused(0, leavesOf(1), (1 << 62) + 1, leavesOf(1)[0], none);
+    }
+
+    /// A node where a leaf should be: the size says how deep leaves stand. Where it is whoever proves that
+    /// says the size, as of the lanes tree, the leaf's own tag keeps nodes out.
+    function test_a03_no_node_passes_for_a_leaf() external view {
+        bytes32[] memory leaves = leavesOf(8);
+        bytes32 root = Model.root(leaves);
+        bytes32[] memory path = Model.path(leaves, 0);
+        RangeProof memory proof = Model.range(leaves, 0, 1);
+        bytes32[] memory chosen = new bytes32[](1);
+        for (uint256 level = 1; level < 3; ++level) {
+            chosen[0] = Model.root(leaves, 0, 1 << level);
+            bytes32[] memory rest = part(path, level, path.length - level);
+            isTrue(!log.includes(chosen[0], 0, 8, rest, root), "inclusion");
+            isTrue(log.includes(chosen[0], 0, 8 >> level, rest, root), "but for the size it would be one");
+            rest = part(proof.right, level, proof.right.length - level);
+            refused(0, chosen, 8, root, RangeProof(proof.left, rest));
+        }
+        bool distinct = TAG_NODE != TAG_LANE_LEAF && TAG_NODE != TAG_MESSAGE && TAG_NODE != TAG_EMPTY_LOG;
+        isTrue(distinct, "no leaf is hashed as a node");
     }
 
     function test_a04_an_index_must_be_below_the_count() external view {
