@@ -35,6 +35,7 @@ interface Vm {
     function toString(uint256 number) external pure returns (string memory);
     function toString(bytes calldata data) external pure returns (string memory);
     function readFile(string calldata path) external view returns (string memory);
+    function createDir(string calldata path, bool recursive) external;
     function writeFile(string calldata path, string calldata text) external;
     function writeLine(string calldata path, string calldata text) external;
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
