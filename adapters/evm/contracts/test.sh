@@ -23,8 +23,11 @@ if [ ! -d node_modules ] || ! npm ls --offline >/dev/null 2>&1; then
     if ! npm ci --ignore-scripts --no-audit --no-fund >"$log/npm" 2>&1; then
         rm -rf node_modules
         # A lock file that does not suit, or packages that are others, are faults and no want of network.
-        if grep -E 'code (EUSAGE|EINTEGRITY|ELOCKVERIFY)' "$log/npm"; then exit 1; fi
-        skip "npm packages cannot be had: $(grep -m 1 'npm err' -i "$log/npm" || tail -n 1 "$log/npm")"
+        if grep -qE 'code (EUSAGE|EINTEGRITY)' "$log/npm"; then
+            cat "$log/npm"
+            exit 1
+        fi
+        skip "npm packages cannot be had: $(grep -im 1 'npm err' "$log/npm" || tail -n 1 "$log/npm")"
     fi
 fi
 forge=$(node tools/tool.js forge)
