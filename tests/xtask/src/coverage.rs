@@ -1,7 +1,8 @@
 //! Counts requirement rows and attacks against the tests that carry their ids.
 //!
 //! A row is shown by a comment `Req: <id>` in a file of tests, an attack by a test function whose
-//! name begins with its id. The tables stand in `tests/coverage`.
+//! name begins with its id, in Rust or, after `test_`, in Solidity. The tables stand in
+//! `tests/coverage`.
 
 use crate::tree;
 use std::{
@@ -63,10 +64,11 @@ struct Shown {
 impl Shown {
     fn collect(root: &Path) -> anyhow::Result<Self> {
         let (mut rows, mut attacks) = (BTreeSet::new(), BTreeSet::new());
-        for path in tree::files(root, ".rs")? {
+        for path in [tree::files(root, ".rs")?, tree::files(root, ".t.sol")?].concat() {
             let text = tree::read(&path)?;
             let in_tests = path.components().any(|part| part.as_os_str() == "tests")
-                || path.file_name().is_some_and(|name| name == "tests.rs");
+                || path.file_name().is_some_and(|name| name == "tests.rs")
+                || path.extension().is_some_and(|ending| ending == "sol");
             // Ids in the product name what it implements; only those in tests count.
             let tests = if in_tests {
                 text.as_str()
@@ -77,7 +79,8 @@ impl Shown {
                 if let Some((_, ids)) = line.split_once("Req: ") {
                     rows.extend(ids.split([',', ' ']).map(clean).filter(|id| id.contains('-')));
                 }
-                if let Some((_, name)) = line.split_once("fn a")
+                let name = ["fn a", "function test_a"].iter().find_map(|it| line.split_once(it));
+                if let Some((_, name)) = name
                     && let Some((number, _)) = name.split_once('_')
                     && number.len() == 2
                     && number.parse::<u8>().is_ok()
