@@ -19,7 +19,7 @@ use tombolo_types::{Height, id::TxId, swap::Secret};
 pub trait HtlcChain: Declare {
     /// Where the chain's clock stands, and what it holds under the hash and locker of `wanted`,
     /// whatever the other terms: the machine compares them. What was shown to open it is given also
-    /// where no block holds it yet.
+    /// where no block holds it yet, on a chain whose deadlines end no claim.
     ///
     /// The clock is not older than the lock that is given with it.
     ///
@@ -64,6 +64,16 @@ pub trait HtlcChain: Declare {
     /// # Errors
     /// As for [`HtlcChain::lock`]; `E_STATE` before the deadline.
     async fn refund(&self, lock: &Lock, ticket: &[u8], attempt: u32) -> Result<TxId, AdapterError>;
+
+    /// Hands over what ended locks have credited to the account for which the adapter signs, in the
+    /// asset of this one. Nothing on a chain that pays at once; may be repeated.
+    ///
+    /// # Errors
+    /// As for [`HtlcChain::lock`]; what is credited stays there.
+    async fn pay_out(&self, lock: &Lock) -> Result<(), AdapterError> {
+        let _ = lock;
+        Ok(())
+    }
 
     /// What lets anybody end this lock in favour of the account for which the adapter signs, once
     /// its funding is known; needs no secret. Empty where anybody may do so anyway.

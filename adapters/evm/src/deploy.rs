@@ -279,7 +279,7 @@ impl Deployer {
         })?;
         let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
         let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
-        self.submitter.include(&self.endpoints, &call).await?;
+        self.submitter.include(&self.endpoints, &call, 0).await?;
         if self.code_hash(address).await? == KECCAK256_EMPTY {
             let why = format!("no contract at {address}; does another program use this account?");
             return Err(self.endpoints.no_answer("creating a contract", why));

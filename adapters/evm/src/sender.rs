@@ -64,6 +64,16 @@ impl FeePolicy {
     }
 }
 
+impl FeePolicy {
+    /// The fee after so many raises, each as a node demands at the least, up to the most.
+    #[must_use]
+    pub fn raised_by(&self, raises: u32, base_fee: u128) -> Fee {
+        let first = self.first(base_fee);
+        let raised = |fee: Fee, _| self.raised(fee, base_fee).ok_or(fee);
+        (0..raises).try_fold(first, raised).unwrap_or_else(|highest| highest)
+    }
+}
+
 /// One attempt that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -141,7 +151,9 @@ impl Sending {
             return Next::GiveUp;
         };
         let waited = sight.block.saturating_sub(newest.at_block);
-        if waited >= policy.bump_after_blocks
+        // Below the base fee it enters no block, and a node that drops it takes it no more.
+        let cannot = waited > 0 && newest.fee.max < sight.base_fee;
+        if (cannot || waited >= policy.bump_after_blocks)
             && let Some(fee) = policy.raised(newest.fee, sight.base_fee)
         {
             return Next::Replace(fee);
@@ -184,6 +196,11 @@ mod tests {
             ("just sent", sight(50), Next::Wait),
             ("two blocks later", sight(52), Next::Wait),
             ("three blocks later more is offered", sight(53), Next::Replace(raised)),
+            (
+                "the base fee has passed the offer",
+                Sight { base_fee: 900, ..sight(51) },
+                Next::Replace(POLICY.raised(first, 900).unwrap()),
+            ),
             ("in a block", included, Next::Included { hash: hash(1), height: 51 }),
             ("dropped", Sight { known: false, ..sight(51) }, Next::SendAgain),
             ("the nonce went to another", Sight { nonce: 8, ..sight(51) }, Next::Overtaken),
@@ -211,6 +228,18 @@ mod tests {
         let sight = Sight { included: Some((hash(1), 54)), nonce: 8, ..sight(54) };
         let expected = Next::Included { hash: hash(1), height: 54 };
         assert_eq!(sending.next(&sight, &POLICY), expected);
+    }
+
+    /// After a crash nobody knows what was offered, but how often. Attack: A37
+    #[test]
+    fn a37_an_offer_that_follows_others_is_higher_than_they_were() {
+        let first = POLICY.first(100);
+        assert_eq!(POLICY.raised_by(0, 100), first);
+        let second = POLICY.raised(first, 100).unwrap();
+        assert_eq!(POLICY.raised_by(1, 100), second);
+        assert_eq!(POLICY.raised_by(2, 100), POLICY.raised(second, 100).unwrap());
+        let highest = POLICY.raised_by(u32::MAX, 100);
+        assert!(highest.max <= POLICY.max && POLICY.raised(highest, 100).is_none());
     }
 
     proptest! {

@@ -66,7 +66,7 @@ impl Submitter {
         let refused = |refusal| AdapterError::Refused { chain: endpoints.chain(), refusal };
         let gas = self.prepare(endpoints, call).await?;
         loop {
-            let (hash, height) = self.until_included(endpoints, call, gas).await?;
+            let (hash, height) = self.until_included(endpoints, call, gas, 0).await?;
             // A block that is not final may go; then the transaction is on its way again.
             let Some(ok) = self.until_final(endpoints, hash, height).await? else { continue };
             if !ok {
@@ -82,7 +82,8 @@ impl Submitter {
     }
 
     /// Sends a call and waits until it stands in a block, final or not: for what the same account
-    /// builds upon next.
+    /// builds upon next, or looks at again. Begins with what `raises` offers before this one, of
+    /// which nothing more is known, have come to.
     ///
     /// # Errors
     /// As [`Self::submit`], but what a block refuses is not noticed.
@@ -90,10 +91,11 @@ impl Submitter {
         &self,
         endpoints: &Endpoints,
         call: &ContractCall,
-    ) -> Result<(), AdapterError> {
+        raises: u32,
+    ) -> Result<TxHash, AdapterError> {
         let _turn = self.turn.lock().await;
         let gas = self.prepare(endpoints, call).await?;
-        self.until_included(endpoints, call, gas).await.map(drop)
+        self.until_included(endpoints, call, gas, raises).await.map(|(hash, _)| hash)
     }
 
     /// Refuses what would be refused, for that costs nothing as long as nobody sends it; gives how
@@ -155,13 +157,13 @@ impl Submitter {
         endpoints: &Endpoints,
         call: &ContractCall,
         gas: u64,
+        raises: u32,
     ) -> Result<(TxHash, u64), AdapterError> {
         let tip = endpoints.tip().await?;
         let nonce = self.nonce(endpoints).await?;
         let mut sending = Sending { nonce, attempts: Vec::new() };
-        let mut raw = self
-            .attempt(endpoints, call, gas, &mut sending, self.fees.first(tip.base_fee), tip.number)
-            .await?;
+        let fee = self.fees.raised_by(raises, tip.base_fee);
+        let mut raw = self.attempt(endpoints, call, gas, &mut sending, fee, tip.number).await?;
         loop {
             let sight = self.look(endpoints, &sending).await?;
             match sending.next(&sight, &self.fees) {

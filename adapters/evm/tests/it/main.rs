@@ -2,4 +2,5 @@
 //! is not there, the test says so on the terminal.
 
 mod clique;
+mod htlc;
 mod hub;

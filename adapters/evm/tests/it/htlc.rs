@@ -1,0 +1,293 @@
+//! Hash locks on a real node: every end of a lock, blocks that go, and fees that rise.
+
+use crate::hub::key;
+use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tombolo_adapter::{AdapterError, HtlcChain as _};
+use tombolo_crypto::digest;
+use tombolo_evm::{EvmHtlc, Finality, HtlcConfig, Rpc, deploy::Deployer, sender::FeePolicy};
+use tombolo_swap::htlc::{Lock, Settled, Standing};
+use tombolo_test_nodes::{Anvil, alone, hash, quantity};
+use tombolo_types::{
+    Amount, Class, Height, UnixMillis,
+    id::AssetId,
+    swap::{Account, Deadline, Secret},
+};
+
+const SECRET: Secret = Secret([0x5e; 32]);
+const LOCKER: u8 = 41;
+const RECIPIENT: u8 = 42;
+const WATCHER: u8 = 43;
+const AMOUNT: u128 = 300;
+/// Blocks on top that make one final.
+const DEPTH: u64 = 2;
+/// How long the locks of these tests last, in seconds of the chain.
+const LASTS: u64 = 600;
+
+/// A node with the contract, and a lock that is to be.
+struct Bench {
+    anvil: Anvil,
+    config: HtlcConfig,
+    lock: Lock,
+}
+
+impl Bench {
+    /// `None`, said loudly, where there is no anvil.
+    async fn start() -> Option<Self> {
+        let anvil = Anvil::start(&[])?;
+        for number in [LOCKER, RECIPIENT, WATCHER] {
+            let funds = [json!(account(number).to_string()), json!("0x8ac7230489e80000")];
+            let _ = anvil.rpc.call("anvil_setBalance", json!(funds));
+        }
+        let block = anvil.rpc.call("eth_getBlockByNumber", json!(["0x0", false]));
+        let chain = (31_337, B256::from(hash(&block["hash"]).0));
+        let rpc = Rpc::of(vec![anvil.rpc.url().to_owned()]);
+        let (finality, fees) = (Finality::Depth(DEPTH), FeePolicy::default());
+        let deployer = Deployer::connect(chain, &rpc, finality, fees, signer(WATCHER)).await;
+        let contract = deployer.unwrap().htlc().await.unwrap();
+        let config = HtlcConfig {
+            evm_chain_id: chain.0,
+            genesis: chain.1,
+            rpc,
+            finality,
+            contract,
+            from_block: 0,
+            fees,
+        };
+        let lock = Lock {
+            hash: digest::secret_hash(&SECRET),
+            chain: config.chain(),
+            asset: AssetId([0; 32]),
+            amount: Amount(AMOUNT),
+            locker: account(LOCKER),
+            recipient: account(RECIPIENT),
+            deadline: Deadline::Time(UnixMillis((time(&anvil) + LASTS) * 1_000)),
+        };
+        let bench = Self { anvil, config, lock };
+        bench.mine(DEPTH);
+        Some(bench)
+    }
+
+    async fn party(&self, number: u8) -> EvmHtlc {
+        EvmHtlc::new(self.config.clone(), signer(number)).await.unwrap()
+    }
+
+    fn mine(&self, blocks: u64) {
+        for _ in 0..blocks {
+            let _ = self.anvil.rpc.call("evm_mine", json!([]));
+        }
+    }
+
+    /// Makes the next block the first at or after the deadline.
+    fn reach_deadline(&self) {
+        let Deadline::Time(at) = self.lock.deadline else { unreachable!("it is a time") };
+        let _ = self.anvil.rpc.call("evm_setNextBlockTimestamp", json!([at.0 / 1_000]));
+        self.mine(1);
+    }
+
+    fn balance(&self, number: u8) -> u128 {
+        let asked = json!([account(number).to_string(), "latest"]);
+        let balance = self.anvil.rpc.call("eth_getBalance", asked);
+        let digits = balance.as_str().unwrap().trim_start_matches("0x");
+        u128::from_str_radix(digits, 16).unwrap()
+    }
+
+    async fn stands(&self) -> Option<(Standing, Settled, Option<Secret>)> {
+        let watcher = self.party(WATCHER).await;
+        let sight = watcher.sight(&self.lock).await.unwrap();
+        assert_eq!(sight.clock.height, Height(height(&self.anvil)));
+        assert_eq!(sight.clock.time, UnixMillis(time(&self.anvil) * 1_000));
+        let found = sight.found?;
+        assert_eq!(found.lock, self.lock);
+        Some((found.standing, found.settled, found.shown))
+    }
+}
+
+fn signer(number: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&key(number).to_bytes()).unwrap()
+}
+
+fn account(number: u8) -> Account {
+    key(number).address().into()
+}
+
+fn height(anvil: &Anvil) -> u64 {
+    quantity(&anvil.rpc.call("eth_blockNumber", json!([])))
+}
+
+fn time(anvil: &Anvil) -> u64 {
+    let block = anvil.rpc.call("eth_getBlockByNumber", json!(["latest", false]));
+    quantity(&block["timestamp"])
+}
+
+fn class(error: Result<impl std::fmt::Debug, AdapterError>) -> Class {
+    error.unwrap_err().class()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let _alone = alone();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// Req: PRJ-5-5, PRJ-5-6
+#[test]
+fn a35_whoever_claims_on_a_real_chain_the_recipient_is_paid() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        assert_eq!(bench.stands().await, None);
+        let locker = bench.party(LOCKER).await;
+        locker.lock(&bench.lock, 1).await.unwrap();
+        assert_eq!(bench.stands().await, Some((Standing::Funded, Settled::Pending, None)));
+        bench.mine(DEPTH - 1);
+        assert_eq!(bench.stands().await, Some((Standing::Funded, Settled::Pending, None)));
+        bench.mine(1);
+        assert_eq!(bench.stands().await, Some((Standing::Funded, Settled::Final, None)));
+        // A hash serves a locker once.
+        assert_eq!(class(locker.lock(&bench.lock, 2).await), Class::Replay);
+
+        let before = bench.balance(RECIPIENT);
+        let watcher = bench.party(WATCHER).await;
+        watcher.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        let shown = Some(SECRET);
+        assert_eq!(bench.stands().await, Some((Standing::Claimed, Settled::Pending, shown)));
+        bench.mine(DEPTH);
+        assert_eq!(bench.stands().await, Some((Standing::Claimed, Settled::Final, shown)));
+        assert_eq!(class(watcher.claim(&bench.lock, &SECRET, &[], 2).await), Class::Replay);
+        // Credited to whom the lock names; the watcher has nothing to withdraw for itself.
+        assert_eq!(bench.balance(RECIPIENT), before);
+        let (own, asset) = (account(WATCHER), bench.lock.asset);
+        assert_eq!(class(watcher.withdraw(&own, asset).await), Class::Funds);
+        watcher.withdraw(&account(RECIPIENT), asset).await.unwrap();
+        assert_eq!(bench.balance(RECIPIENT), before + AMOUNT);
+    });
+}
+
+/// Claim strictly before the deadline, refund from it on; each once.
+///
+/// Req: PRJ-5-6, PRJ-5-7
+#[test]
+fn a38_a_lock_on_a_real_chain_ends_once() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        let locker = bench.party(LOCKER).await;
+        let watcher = bench.party(WATCHER).await;
+        locker.lock(&bench.lock, 1).await.unwrap();
+        assert_eq!(class(watcher.claim(&bench.lock, &Secret([1; 32]), &[], 1).await), Class::Proof);
+        assert_eq!(class(watcher.refund(&bench.lock, &[], 1).await), Class::State);
+        bench.reach_deadline();
+        assert_eq!(class(watcher.claim(&bench.lock, &SECRET, &[], 1).await), Class::Timeout);
+        let before = bench.balance(LOCKER);
+        watcher.refund(&bench.lock, &[], 1).await.unwrap();
+        assert_eq!(class(locker.refund(&bench.lock, &[], 1).await), Class::Replay);
+        assert_eq!(class(locker.claim(&bench.lock, &SECRET, &[], 1).await), Class::State);
+        bench.mine(DEPTH);
+        assert_eq!(bench.stands().await, Some((Standing::Refunded, Settled::Final, None)));
+        watcher.withdraw(&account(LOCKER), bench.lock.asset).await.unwrap();
+        assert_eq!(bench.balance(LOCKER), before + AMOUNT);
+    });
+}
+
+/// What is credited to the own account is paid out, once, and nobody else's.
+///
+/// Req: PRJ-5-6
+#[test]
+fn what_is_credited_is_paid_out_once() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        let (recipient, watcher) = (bench.party(RECIPIENT).await, bench.party(WATCHER).await);
+        watcher.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        let before = bench.balance(RECIPIENT);
+        watcher.pay_out(&bench.lock).await.unwrap();
+        assert_eq!(bench.balance(RECIPIENT), before);
+        recipient.pay_out(&bench.lock).await.unwrap();
+        let paid = bench.balance(RECIPIENT);
+        assert_ne!(paid, before);
+        recipient.pay_out(&bench.lock).await.unwrap();
+        assert_eq!(bench.balance(RECIPIENT), paid, "nothing is sent where nothing is credited");
+        let left = recipient.withdraw(&account(RECIPIENT), bench.lock.asset).await;
+        assert_eq!(class(left), Class::Funds);
+    });
+}
+
+/// A block that is not final may go, and what it held with it: a lock, then a claim. The secret that
+/// was shown in it was shown.
+///
+/// Req: PRJ-5-5
+#[test]
+fn a27_what_goes_with_its_block_was_never_there() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        let reorganise = |depth: u64| {
+            let _ = bench.anvil.rpc.call("anvil_reorg", json!([depth, []]));
+        };
+        let locker = bench.party(LOCKER).await;
+        locker.lock(&bench.lock, 1).await.unwrap();
+        assert_eq!(bench.stands().await, Some((Standing::Funded, Settled::Pending, None)));
+        reorganise(1);
+        assert_eq!(bench.stands().await, None);
+        locker.lock(&bench.lock, 2).await.unwrap();
+        bench.mine(DEPTH);
+        let watcher = bench.party(WATCHER).await;
+        watcher.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        let claimed = Some((Standing::Claimed, Settled::Pending, Some(SECRET)));
+        assert_eq!(bench.stands().await, claimed);
+        // The lock was final before; only the claim goes.
+        reorganise(1);
+        let (standing, _, shown) = bench.stands().await.unwrap();
+        assert_eq!((standing, shown), (Standing::Funded, None));
+        watcher.claim(&bench.lock, &SECRET, &[], 2).await.unwrap();
+        bench.mine(DEPTH);
+        let claimed = Some((Standing::Claimed, Settled::Final, Some(SECRET)));
+        assert_eq!(bench.stands().await, claimed);
+    });
+}
+
+/// The base fee rises a hundredfold while a claim waits; it is offered more until it is in.
+///
+/// Req: PRJ-5-6
+#[test]
+fn a37_a_claim_outbids_a_spike_of_fees() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        let rpc = &bench.anvil.rpc;
+        let block = rpc.call("eth_getBlockByNumber", json!(["latest", false]));
+        let dear = quantity(&block["baseFeePerGas"]) * 100;
+        let _ = rpc.call("evm_setAutomine", json!([false]));
+        let (watcher, lock) = (Arc::new(bench.party(WATCHER).await), bench.lock.clone());
+        let claimed = tokio::spawn(async move { watcher.claim(&lock, &SECRET, &[], 1).await });
+        let mut blocks = 0;
+        while !claimed.is_finished() {
+            let waits = quantity(&rpc.call("txpool_status", json!([]))["pending"]) > 0;
+            // Every block is as dear as the first after the claim was sent.
+            if waits {
+                let price = json!([format!("{dear:#x}")]);
+                let _ = rpc.call("anvil_setNextBlockBaseFeePerGas", price);
+                bench.mine(1);
+                blocks += 1;
+            }
+            assert!(blocks < 50, "not in after {blocks} blocks");
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        claimed.await.unwrap().unwrap();
+        assert!(blocks > 1, "it was in at the first offer");
+        assert_eq!(bench.stands().await.unwrap().0, Standing::Claimed);
+    });
+}
+
+/// A node of another chain, and an address without the contract, are not believed when they say
+/// that there is no lock.
+#[test]
+fn a01_a_node_of_another_chain_is_not_asked() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        let other = HtlcConfig { genesis: B256::repeat_byte(9), ..bench.config.clone() };
+        let other = EvmHtlc::new(other, signer(WATCHER)).await.unwrap();
+        assert_eq!(class(other.sight(&bench.lock).await), Class::Proof);
+        let nowhere = HtlcConfig { contract: [9; 20].into(), ..bench.config.clone() };
+        let nowhere = EvmHtlc::new(nowhere, signer(WATCHER)).await.unwrap();
+        assert_eq!(class(nowhere.sight(&bench.lock).await), Class::NotFound);
+    });
+}
