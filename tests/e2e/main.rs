@@ -14,5 +14,6 @@ mod relayers;
 mod run;
 mod strangers;
 mod swaps;
+mod swaps_evm;
 mod traces;
 mod validators;

@@ -24,17 +24,17 @@ const TAKE: u128 = 200;
 const BALANCE: u128 = 1_000_000;
 
 /// A devnet on which swaps are quick: chains promise more than usual, and nobody may be down long.
-struct Market {
-    devnet: Devnet,
-    hub: Ledger,
-    seattle: Ledger,
+pub(crate) struct Market {
+    pub(crate) devnet: Devnet,
+    pub(crate) hub: Ledger,
+    pub(crate) seattle: Ledger,
     mauna_loa: Ledger,
-    city: Party,
-    observatory: Party,
+    pub(crate) city: Party,
+    pub(crate) observatory: Party,
 }
 
 impl Market {
-    async fn open(devnet: Devnet, outage_ms: u64) -> Self {
+    pub(crate) async fn open(devnet: Devnet, outage_ms: u64) -> Self {
         let (city, observatory) = (devnet.party("city"), devnet.party("observatory"));
         let hub = devnet.ledger("hub").await;
         let seattle = devnet.ledger("seattle").await;
@@ -52,17 +52,17 @@ impl Market {
         Self { devnet, hub, seattle, mauna_loa, city, observatory }
     }
 
-    fn config(&self, party: &str) -> String {
+    pub(crate) fn config(&self, party: &str) -> String {
         self.devnet.home.join(party).join("config.toml").to_str().unwrap().to_owned()
     }
 
     /// What a swap command of a party prints as JSON.
-    fn swap(&self, party: &str, words: &[&str]) -> Value {
+    pub(crate) fn swap(&self, party: &str, words: &[&str]) -> Value {
         last_json(&good(&[&["swap"], words, &["--json", "--config", &self.config(party)]].concat()))
     }
 
     /// The same, refused.
-    fn refused(&self, party: &str, words: &[&str]) -> Value {
+    pub(crate) fn refused(&self, party: &str, words: &[&str]) -> Value {
         refused(&[&["swap"], words, &["--json", "--config", &self.config(party)]].concat())
     }
 
@@ -89,7 +89,7 @@ impl Market {
         order
     }
 
-    async fn won(&self, islet: &Ledger, account: Address) -> i128 {
+    pub(crate) async fn won(&self, islet: &Ledger, account: Address) -> i128 {
         let holding = islet.query(&format!("accounts/{account}")).await;
         let coin = coin().to_string();
         let balances = holding["balances"].as_array().expect("an account has balances");
@@ -111,7 +111,13 @@ impl Market {
     }
 
     /// Waits until the lock under an order stands so on an islet.
-    async fn lock_is(&self, islet: &Ledger, locker: &Party, order: &str, standing: &str) {
+    pub(crate) async fn lock_is(
+        &self,
+        islet: &Ledger,
+        locker: &Party,
+        order: &str,
+        standing: &str,
+    ) {
         let order = self.hub.query(&format!("swap/{order}")).await;
         let path = format!("hash-lock/{}-{}", order["hash"].as_str().unwrap(), locker.address());
         until(&format!("the lock is {standing}"), || async {
@@ -122,7 +128,7 @@ impl Market {
         .await;
     }
 
-    async fn ends(&self, party: &str, order: &str, outcome: &str) {
+    pub(crate) async fn ends(&self, party: &str, order: &str, outcome: &str) {
         until(&format!("the swap of {party} is {outcome}"), || async {
             (self.swap(party, &["status", order])["outcome"] == outcome).then_some(())
         })
@@ -148,10 +154,10 @@ fn declaration(chain: ChainId) -> Act {
 }
 
 /// The service of a party; dies with the test.
-struct Service(Child);
+pub(crate) struct Service(Child);
 
 impl Service {
-    fn start(market: &Market, party: &str) -> Self {
+    pub(crate) fn start(market: &Market, party: &str) -> Self {
         let log = market.devnet.home.join("logs").join(format!("{party}.log"));
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let mut command = command(&["swap", "start", "--config", &market.config(party)]);
@@ -159,7 +165,7 @@ impl Service {
     }
 
     /// As a power cut would.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

@@ -3,7 +3,7 @@
 use crate::{
     door::{Door, sights},
     journal::{Journal, JournalError, Opened},
-    task::Settings,
+    task::{Settings, pay_out},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -127,6 +127,7 @@ impl Hand {
         if step.state.outcome().is_some() {
             self.keep(&step)?;
         }
+        pay_out(&self.doors, self.swap.terms(), self.settings.deed_within).await;
         Ok(done)
     }
 

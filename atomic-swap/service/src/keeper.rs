@@ -86,9 +86,8 @@ impl Keeper {
             }
             Err(error) => return self.stuck(order, error.class(), &error.to_string()),
         };
-        if opened.swap.outcome().is_some() {
-            return;
-        }
+        // One that is over has its last look: a crash may have kept its end from being told, and what
+        // is credited from being paid out.
         match self.doors.of(opened.swap.terms()) {
             Ok(doors) => {
                 let task = SwapTask::new(order, opened, doors, self.around.clone());

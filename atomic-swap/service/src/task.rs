@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, HtlcChain};
 use tombolo_swap::htlc::{
-    Alarm, Effect, End, Input, Lock, Look, Outcome, Role, Settled, Standing, Swap,
+    Alarm, Effect, End, Input, Lock, Look, Outcome, Role, Settled, Standing, Swap, Terms,
 };
 use tombolo_types::{
     Class, Height, UnixMillis,
@@ -179,6 +179,7 @@ impl SwapTask {
                 // What was being said while the end came has kept the end from being said.
                 self.report_what_is_new(&look);
                 self.drain().await?;
+                pay_out(&self.doors, self.swap.terms(), self.settings.deed_within).await;
                 return Ok(Ended::Over(outcome));
             }
             self.wait(&look, cancel).await?;
@@ -447,6 +448,18 @@ impl SwapTask {
 /// A task that broke brings this one down; none is ever aborted before its end is taken.
 pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> T {
     ended.unwrap_or_else(|broke| std::panic::resume_unwind(broke.into_panic()))
+}
+
+/// Takes what ended locks have credited. Where that fails it stays in its chain, and is asked for
+/// again when the service starts again.
+pub(crate) async fn pay_out(doors: &[Door], terms: &Terms, within: Duration) {
+    for (door, lock) in doors.iter().zip(terms.locks()) {
+        let paid = timeout(within, door.chain.pay_out(lock)).await;
+        let silent = |_| Err(no_answer(lock.chain, "paying out", within));
+        if let Err(error) = paid.unwrap_or_else(silent) {
+            tracing::warn!(chain = door.name, %error, "what is credited was not paid out");
+        }
+    }
 }
 
 /// The next block of any chain after what a look saw. A chain that cannot say waits a little.

@@ -2,6 +2,7 @@
 
 mod book;
 pub(crate) mod config;
+mod evm;
 mod offer;
 mod show;
 
@@ -9,16 +10,16 @@ use crate::{
     output,
     party::{Ledger, Party},
     process::Lives,
-    relayer_config::End,
 };
 use anyhow::Context as _;
 use book::HubBook;
-use config::{Config, EXAMPLE};
+use config::{Config, EXAMPLE, Kind};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::digest;
+use tombolo_evm::{EvmHtlc, EvmSigner, HtlcConfig};
 use tombolo_hub::{HubCall, swap::SwapCall};
 use tombolo_islet::{
     adapter::LedgerAdapter,
@@ -222,12 +223,23 @@ impl Desk {
         HubBook { hub: self.hub.clone(), party: Arc::clone(&self.party) }
     }
 
-    fn doors(&self, nonce_lane: u8) -> anyhow::Result<Doors> {
+    async fn doors(&self, nonce_lane: u8) -> anyhow::Result<Doors> {
         let mut doors = Doors::default();
-        for End { name, grpc, chain } in &self.config.chains {
-            let signer = Signer::first_key(self.party.key().clone(), nonce_lane);
-            let adapter = LedgerAdapter::new(LedgerClient::new(grpc)?, *chain, signer);
-            doors.add(name, Arc::new(adapter.with_hash_locks()));
+        for place in &self.config.chains {
+            match &place.kind {
+                Kind::Islet(grpc) => {
+                    let signer = Signer::first_key(self.party.key().clone(), nonce_lane);
+                    let client = LedgerClient::new(grpc)?;
+                    let adapter = LedgerAdapter::new(client, place.chain, signer);
+                    doors.add(&place.name, Arc::new(adapter.with_hash_locks()));
+                }
+                Kind::Evm(config) => {
+                    let key = self.party.key().to_bytes();
+                    let signer = EvmSigner::from_slice(&key).context("reading the key")?;
+                    let htlc = EvmHtlc::new(HtlcConfig::clone(config), signer).await?;
+                    doors.add(&place.name, Arc::new(htlc));
+                }
+            }
         }
         Ok(doors)
     }
@@ -235,7 +247,8 @@ impl Desk {
     fn settings(&self) -> Settings {
         Settings {
             answer_within: Duration::from_secs(5),
-            deed_within: Duration::from_secs(30),
+            // A transaction that waits is offered more, block by block; that takes its time.
+            deed_within: Duration::from_secs(600),
             // Blocks come faster than people care; news is due within seconds.
             look_after: Duration::from_millis(200),
             look_within: Duration::from_secs(2),
@@ -276,7 +289,7 @@ impl Desk {
         }
         if !dry_run {
             // What cannot be acted upon from here is not promised.
-            self.doors(0)?.of(&Terms::read(entry.order.clone())?)?;
+            self.doors(0).await?.of(&Terms::read(entry.order.clone())?)?;
             let call = SwapCall::Accept { order: id };
             self.announce(id, &entry.open(role, None)?, call).await?;
         }
@@ -307,7 +320,7 @@ impl Desk {
             Some(found) => found,
             None => (self.entry(id).await?.open(Role::Watcher, None)?, now()),
         };
-        let report = show::report(self, &self.doors(0)?, id, &swap, since).await?;
+        let report = show::report(self, &self.doors(0).await?, id, &swap, since).await?;
         if is_json {
             output::json(&serde_json::to_value(&report)?);
         } else {
@@ -323,7 +336,7 @@ impl Desk {
         secret: Option<Secret>,
         is_json: bool,
     ) -> anyhow::Result<()> {
-        let doors = self.doors(0)?;
+        let doors = self.doors(0).await?;
         let mut hand = if self.home.read(id)?.is_some() {
             let opened = self.home.open(id)?;
             let doors = doors.of(opened.swap.terms())?;
@@ -358,7 +371,7 @@ impl Desk {
     }
 
     async fn list(&self, stuck: bool, is_json: bool) -> anyhow::Result<()> {
-        let doors = self.doors(0)?;
+        let doors = self.doors(0).await?;
         let mut reports = Vec::new();
         for id in self.home.orders()? {
             let report = match self.home.read(id) {
@@ -405,7 +418,7 @@ async fn start(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
 
 async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> {
     let desk = Desk::of(config, SERVICE_NONCES)?;
-    let doors = desk.doors(SERVICE_NONCES)?;
+    let doors = desk.doors(SERVICE_NONCES).await?;
     let (metrics, reports) = (Metrics::default(), Reports::default());
     let around = Surroundings {
         me: desk.party.identity(),

@@ -1,5 +1,6 @@
 //! The configuration of a party or a watcher.
 
+use super::evm::{self, RawEvm};
 use crate::relayer_config::{End, RawEnd, check_end};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -8,11 +9,13 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
+use tombolo_evm::HtlcConfig;
 use tombolo_node::{
     config::{LogFormat, RawKey},
     keys::PassphraseSource,
 };
 use tombolo_swap_service::Watch;
+use tombolo_types::id::ChainId;
 
 /// A commented configuration with every key.
 pub(crate) const EXAMPLE: &str = include_str!("example.toml");
@@ -40,7 +43,11 @@ pub(crate) struct RawConfig {
     /// The hub.
     pub(crate) hub: RawEnd,
     /// The islets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) chains: Vec<RawEnd>,
+    /// The EVM chains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evm: Vec<RawEvm>,
 }
 
 /// A party's configuration. Nothing invalid gets here.
@@ -54,7 +61,25 @@ pub(crate) struct Config {
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) hub: End,
-    pub(crate) chains: Vec<End>,
+    pub(crate) chains: Vec<Place>,
+}
+
+/// A chain on which it swaps.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// A name for logs and commands.
+    pub(crate) name: String,
+    pub(crate) chain: ChainId,
+    pub(crate) kind: Kind,
+}
+
+/// How a chain is spoken to.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// An islet, at this gRPC address.
+    Islet(String),
+    /// A contract on an EVM chain.
+    Evm(Box<HtlcConfig>),
 }
 
 /// Without where its secrets lie.
@@ -114,17 +139,27 @@ impl Config {
             }
         };
         let hub = check_end("hub", &raw.hub, &mut fault);
-        let mut chains: Vec<End> = Vec::new();
+        let mut chains = Vec::new();
         for (position, raw) in raw.chains.iter().enumerate() {
             let key = format!("chains[{position}]");
-            let end = check_end(&key, raw, &mut fault);
-            if chains.iter().any(|other| other.name == end.name) {
-                fault(&format!("{key}.name"), &end.name, "another name than that of another chain");
-            }
-            chains.push(end);
+            let End { name, grpc, chain } = check_end(&key, raw, &mut fault);
+            chains.push((key, Place { name, chain, kind: Kind::Islet(grpc) }));
         }
-        if chains.is_empty() {
-            fault("chains", "", "at least one chain");
+        for (position, raw) in raw.evm.iter().enumerate() {
+            let key = format!("evm[{position}]");
+            if let Some(config) = evm::check(&key, raw, &mut fault) {
+                let (name, chain) = (raw.name.clone(), config.chain());
+                chains.push((key, Place { name, chain, kind: Kind::Evm(Box::new(config)) }));
+            }
+        }
+        for (position, (key, place)) in chains.iter().enumerate() {
+            if chains.iter().take(position).any(|(_, other)| other.name == place.name) {
+                let wanted = "another name than that of another chain";
+                fault(&format!("{key}.name"), &place.name, wanted);
+            }
+        }
+        if raw.chains.is_empty() && raw.evm.is_empty() {
+            fault("chains", "", "at least one chain, here or under `evm`");
         }
         if !faults.is_empty() {
             bail!("the configuration has {} faults:{}", faults.len(), faults.concat());
@@ -138,12 +173,12 @@ impl Config {
             log: raw.log.unwrap_or_else(|| "info".into()),
             log_format,
             hub,
-            chains,
+            chains: chains.into_iter().map(|(_, place)| place).collect(),
         })
     }
 
     /// A chain by its name.
-    pub(crate) fn chain(&self, name: &str) -> anyhow::Result<&End> {
+    pub(crate) fn chain(&self, name: &str) -> anyhow::Result<&Place> {
         let found = self.chains.iter().find(|chain| chain.name == name);
         let names = || self.chains.iter().map(|chain| chain.name.as_str()).collect::<Vec<_>>();
         found.with_context(|| {

@@ -3,8 +3,9 @@
 use super::{
     Desk,
     book::{ShownProfile, bytes},
+    config::{Kind, Place},
 };
-use crate::relayer_config::{End, millis};
+use crate::relayer_config::millis;
 use anyhow::Context as _;
 use serde::Deserialize;
 use tombolo_crypto::digest;
@@ -50,7 +51,8 @@ pub(crate) struct Proposal {
     /// where the other stays away.
     #[arg(long, value_name = "TIME", default_value = "1min", value_parser = time)]
     spare: u64,
-    /// Own account to give from. Default: the one bound to one's identity on the hub.
+    /// Own account to give from. Default: the one bound to one's identity on the hub; on an EVM
+    /// chain without a link, that of one's key.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
     give_from: Option<Account>,
     /// The other's account to give to. Default: the one bound to its identity.
@@ -59,7 +61,7 @@ pub(crate) struct Proposal {
     /// The other's account to take from. Default: the one bound to its identity.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
     take_from: Option<Account>,
-    /// Own account to take to. Default: the one bound to one's identity.
+    /// Own account to take to. Default: as for --give-from.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
     take_to: Option<Account>,
 }
@@ -90,7 +92,7 @@ impl Proposal {
         let me = desk.party.identity();
         let accept_until = known.now.saturating_add(self.accept_within);
         let [first, second] = deadlines(&known, self.accept_within, self.spare);
-        let leg = |end: &End, asset, amount, locker, recipient, deadline| Leg {
+        let leg = |end: &Place, asset, amount, locker, recipient, deadline| Leg {
             chain: end.chain,
             asset,
             amount: Amount(amount),
@@ -147,7 +149,7 @@ fn whole_second(at: UnixMillis) -> UnixMillis {
     UnixMillis(at.0.div_ceil(SECOND_MS).saturating_mul(SECOND_MS))
 }
 
-async fn known(desk: &Desk, ends: [&End; 2]) -> anyhow::Result<Known> {
+async fn known(desk: &Desk, ends: [&Place; 2]) -> anyhow::Result<Known> {
     let header = desk.hub().client.header(None).await.context("asking the hub for its time")?;
     let parameters = desk.hub().query("parameters").await?.unwrap_or_default();
     let parameter = |name: &str| {
@@ -164,7 +166,7 @@ async fn known(desk: &Desk, ends: [&End; 2]) -> anyhow::Result<Known> {
 }
 
 /// What a quorum has declared of a chain.
-async fn profile(desk: &Desk, end: &End) -> anyhow::Result<Profile> {
+async fn profile(desk: &Desk, end: &Place) -> anyhow::Result<Profile> {
     #[derive(Deserialize)]
     struct Page {
         entries: Vec<Declared>,
@@ -194,7 +196,7 @@ async fn named_or_bound(
     desk: &Desk,
     named: &Option<Account>,
     party: IdentityId,
-    end: &End,
+    end: &Place,
 ) -> anyhow::Result<Account> {
     if let Some(account) = named {
         return Ok(account.clone());
@@ -209,7 +211,12 @@ async fn named_or_bound(
         all.clone().find(|it| it["chain"] == chain.to_string())
     };
     let bound = on(end.chain).and_then(|it| account(it["account"].as_str()?).ok());
-    bound.ok_or_else(|| {
+    // Where no link leads nothing can be bound; the own account is that of the key that pays.
+    let own = match end.kind {
+        Kind::Evm(_) if party == desk.party.identity() => Some(desk.party.address().into()),
+        Kind::Evm(_) | Kind::Islet(_) => None,
+    };
+    bound.or(own).ok_or_else(|| {
         let why = format!(
             "{party} has bound no account on {}; bind one on the hub, or name it: --give-from, \
              --give-to, --take-from, --take-to",
