@@ -66,8 +66,8 @@ impl Market {
         refused(&[&["swap"], words, &["--json", "--config", &self.config(party)]].concat())
     }
 
-    /// The city offers, the observatory accepts; gives the order's id.
-    fn agree(&self) -> String {
+    /// The city offers; gives the order's id.
+    fn offer(&self) -> String {
         let to = self.observatory.identity().to_string();
         let coin = coin().to_string();
         let (give, take) = (GIVE.to_string(), TAKE.to_string());
@@ -80,6 +80,12 @@ impl Market {
         let offered = self.swap("city", &words);
         let order = offered["order"].as_str().unwrap().to_owned();
         assert!(offered["assurance"].as_str().unwrap().starts_with("weaker than two-phase"));
+        order
+    }
+
+    /// The city offers, the observatory accepts; gives the order's id.
+    fn agree(&self) -> String {
+        let order = self.offer();
         let listed = self.swap("observatory", &["list"]);
         assert_eq!(listed["offered"][0]["order"], order, "{listed}");
         assert_eq!(listed["offered"][0]["next"], "accept", "{listed}");
@@ -204,6 +210,12 @@ fn two_parties_swap_and_need_no_hub_once_they_agree() {
         assert_eq!(listed["swaps"].as_array().unwrap().len(), 0, "{listed}");
         let again = market.refused("university", &["claim", &order]);
         assert_eq!(again["class"], "E_REPLAY", "{again}");
+
+        // An offer that is taken back is over at once.
+        let withdrawn = market.offer();
+        market.swap("city", &["withdraw", &withdrawn]);
+        market.ends("city", &withdrawn, "undone").await;
+        assert_eq!(market.refused("observatory", &["accept", &withdrawn])["class"], "E_STATE");
 
         let second = market.agree();
         until("both have heard that all have accepted", || async {

@@ -11,7 +11,8 @@ use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
-use tombolo_evm::{EvmSigner, Finality, HtlcConfig, Rpc, deploy::Deployer, sender::FeePolicy};
+use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_evm::{Finality, HtlcConfig, Rpc, account, deploy::Deployer, sender::FeePolicy};
 use tombolo_hub::{govern::Act, swap::ChainDeclaration};
 use tombolo_swap::{
     htlc::{Expiry, Profile, Spending},
@@ -63,7 +64,7 @@ impl Ethereum {
             let _ = self.anvil.rpc.call("anvil_setBalance", funds);
         }
         let HtlcConfig { evm_chain_id, genesis, rpc, finality, fees, .. } = self.config.clone();
-        let account = EvmSigner::from_slice(&[0x77; 32]).unwrap();
+        let account = account(&SecretKey::from_bytes([0x77; 32]).unwrap()).unwrap();
         let funds = json!([account.address(), format!("{FUNDS:#x}")]);
         let _ = self.anvil.rpc.call("anvil_setBalance", funds);
         let chain = (evm_chain_id, genesis);

@@ -212,6 +212,9 @@ impl SwapTask {
             if entry.accepted && !self.swap.accepted() {
                 self.feed(Input::Accepted).await?;
             }
+            if entry.closed && !entry.accepted {
+                self.feed(Input::Closed).await?;
+            }
             if let Some(secret) = entry.secret {
                 self.feed(Input::Shown(secret)).await?;
             }

@@ -19,7 +19,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::digest;
-use tombolo_evm::{EvmHtlc, EvmSigner, HtlcConfig};
+use tombolo_evm::{EvmHtlc, HtlcConfig};
 use tombolo_hub::{HubCall, swap::SwapCall};
 use tombolo_islet::{
     adapter::LedgerAdapter,
@@ -73,6 +73,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Takes an offer back, until the other party has accepted.
+    Withdraw(One),
     /// Shows where a swap stands and its next allowed step.
     Status(One),
     /// Claims by hand, with all else that is due. For who runs no service, and for those who are
@@ -160,6 +162,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Accept { one, dry_run } => {
             Desk::open(&one.place)?.accept(one.order, dry_run, one.printing.json).await
         }
+        Command::Withdraw(one) => {
+            Desk::open(&one.place)?.withdraw(one.order, one.printing.json).await
+        }
         Command::Status(one) => Desk::open(&one.place)?.status(one.order, one.printing.json).await,
         Command::Claim { one, secret } => {
             let desk = Desk::open(&one.place)?;
@@ -234,8 +239,7 @@ impl Desk {
                     doors.add(&place.name, Arc::new(adapter.with_hash_locks()));
                 }
                 Kind::Evm(config) => {
-                    let key = self.party.key().to_bytes();
-                    let signer = EvmSigner::from_slice(&key).context("reading the key")?;
+                    let signer = tombolo_evm::account(self.party.key())?;
                     let htlc = EvmHtlc::new(HtlcConfig::clone(config), signer).await?;
                     doors.add(&place.name, Arc::new(htlc));
                 }
@@ -294,6 +298,18 @@ impl Desk {
             self.announce(id, &entry.open(role, None)?, call).await?;
         }
         show::order(id, &entry.order, role, is_json);
+        Ok(())
+    }
+
+    /// The machine hears it from the hub as everybody does.
+    async fn withdraw(&self, id: OrderId, is_json: bool) -> anyhow::Result<()> {
+        let call = SwapCall::Withdraw { order: id };
+        self.party.call(&self.hub, HubCall::Swap(Box::new(call))).await?;
+        if is_json {
+            output::json(&json!({ "order": id.to_string(), "status": "withdrawn" }));
+        } else {
+            println!("order {id} is withdrawn");
+        }
         Ok(())
     }
 

@@ -17,6 +17,14 @@ impl Step {
         self.conclude(look);
     }
 
+    /// Without acceptance nothing of one's own was locked, so there is nothing to lose by believing it.
+    pub(super) fn close(&mut self) {
+        if !self.state.accepted && self.state.own().is_some() {
+            self.state.over = Some(Outcome::Undone);
+            self.effects.push(Effect::Over(Outcome::Undone));
+        }
+    }
+
     /// What is final is kept for good, whatever a node says later; and the secret, before it is
     /// used.
     fn learn(&mut self, look: &Look) {

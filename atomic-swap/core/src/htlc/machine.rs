@@ -100,6 +100,9 @@ pub enum Outcome {
 pub enum Input {
     /// All parties have accepted the order. Nothing is locked before.
     Accepted,
+    /// The hub has closed the order before all had accepted it: nothing will be locked under it. Not
+    /// believed by who has heard that all have accepted.
+    Closed,
     /// The process began anew from what was written: what was begun last may never have been done,
     /// so it is due at once. Need not be written itself.
     Resumed,
@@ -290,6 +293,7 @@ impl Swap {
         }
         match input {
             Input::Accepted => step.state.accepted = true,
+            Input::Closed => step.close(),
             Input::Resumed => step.state.progress.iter_mut().for_each(Progress::resume),
             Input::Ticket { leg, ticket } => {
                 if let Some(progress) = step.state.progress.get_mut(leg)

@@ -16,11 +16,8 @@ pub(crate) struct RawEvm {
     pub(crate) evm_chain_id: u64,
     /// The hash of its block 0.
     pub(crate) genesis: String,
-    /// Its nodes.
+    /// Its nodes. More than half must agree.
     pub(crate) rpc: Vec<String>,
-    /// How many of them must say the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) agree: Option<usize>,
     /// How many blocks on top make one final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finality_depth: Option<u64>,
@@ -29,9 +26,9 @@ pub(crate) struct RawEvm {
     /// The block in which it was created, or an earlier one.
     #[serde(default)]
     pub(crate) from_block: u64,
-    /// The most that is paid, in gwei for one gas.
+    /// The most that is ever paid for one gas, in gwei.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) fee_gwei_max: Option<u64>,
+    pub(crate) max_fee_gwei: Option<u64>,
 }
 
 /// Checks one; `fault` takes key, value and what was expected.
@@ -55,17 +52,12 @@ pub(super) fn check(
     if raw.rpc.is_empty() {
         fault(&format!("{key}.rpc"), "", "at least one node");
     }
-    let mut rpc = Rpc::of(raw.rpc.clone());
-    match raw.agree {
-        Some(agree) if (1..=raw.rpc.len()).contains(&agree) => rpc.agree = agree,
-        Some(agree) => {
-            fault(&format!("{key}.agree"), &agree.to_string(), "1 to the number of nodes");
-        }
-        None => {}
-    }
     let mut fees = FeePolicy::default();
-    if let Some(gwei) = raw.fee_gwei_max {
+    if let Some(gwei) = raw.max_fee_gwei {
         fees.max = u128::from(gwei).saturating_mul(WEI_PER_GWEI);
+        if fees.max < fees.tip {
+            fault(&format!("{key}.max_fee_gwei"), &gwei.to_string(), "1 or more");
+        }
     }
     let genesis = raw.genesis.parse::<B256>().ok();
     if genesis.is_none() {
@@ -78,7 +70,7 @@ pub(super) fn check(
     Some(HtlcConfig {
         evm_chain_id: raw.evm_chain_id,
         genesis: genesis?,
-        rpc,
+        rpc: Rpc::of(raw.rpc.clone()),
         finality: raw.finality_depth.map_or(Finality::Tag, Finality::Depth),
         contract: contract?,
         from_block: raw.from_block,

@@ -569,3 +569,25 @@ fn a_look_that_changes_nothing_changes_nothing() {
     let sight = Sight { clock: clock(NOW), found: None::<Found> };
     assert_eq!(see(&party, &Look { at: NOW, sights: vec![Some(sight)] }).1, []);
 }
+
+/// An offer that was withdrawn or has expired is over at once, for who has not heard that it was
+/// accepted; for everybody else the hub's word ends nothing.
+///
+/// Req: PRJ-5-9
+#[test]
+fn a34_a_closed_offer_is_over_and_an_accepted_one_is_not() {
+    for role in [LEADER, SECOND_PARTY, Role::Watcher] {
+        let offered = Swap::open(opening(terms(), role)).unwrap();
+        let step = offered.step(NOW, Input::Closed);
+        match role {
+            Role::Watcher => assert_eq!((step.state, step.effects), (offered, vec![])),
+            Role::Party(_) => {
+                assert_eq!(step.state.outcome(), Some(Outcome::Undone));
+                assert_eq!(step.effects, [Effect::Over(Outcome::Undone)]);
+            }
+        }
+        let accepted = swap(role);
+        let step = accepted.step(NOW, Input::Closed);
+        assert_eq!((step.state, step.effects), (accepted, vec![]));
+    }
+}
