@@ -187,7 +187,8 @@ impl Drop for Service {
 
 const DONE: [[i128; 2]; 2] = [[-300, 200], [300, -200]];
 
-/// Both are there; the hub is told; then the hub is gone and a second swap ends all the same.
+/// Both are there; the hub is told; then hub and relayer are gone and a second swap ends all the
+/// same.
 ///
 /// Req: PRJ-5-5, PRJ-5-6, PRJ-5-9
 #[test]
@@ -223,6 +224,7 @@ fn two_parties_swap_and_need_no_hub_once_they_agree() {
             (heard("city") && heard("observatory")).then_some(())
         })
         .await;
+        market.devnet.kill("relayer");
         market.devnet.kill("hub");
         market.ends("city", &second, "completed").await;
         market.ends("observatory", &second, "completed").await;

@@ -1,14 +1,19 @@
 //! Hash locks on a real node: every end of a lock, blocks that go, and fees that rise.
 
 use crate::hub::key;
-use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use alloy::{
+    primitives::{B256, U256},
+    signers::local::PrivateKeySigner,
+    sol,
+    sol_types::SolCall as _,
+};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tombolo_adapter::{AdapterError, HtlcChain as _};
 use tombolo_crypto::digest;
 use tombolo_evm::{EvmHtlc, Finality, HtlcConfig, Rpc, deploy::Deployer, sender::FeePolicy};
 use tombolo_swap::htlc::{Lock, Settled, Standing};
-use tombolo_test_nodes::{Anvil, alone, hash, quantity};
+use tombolo_test_nodes::{Anvil, alone, bytes, hash, quantity};
 use tombolo_types::{
     Amount, Class, Height, UnixMillis,
     id::AssetId,
@@ -208,6 +213,54 @@ fn what_is_credited_is_paid_out_once() {
         assert_eq!(bench.balance(RECIPIENT), paid, "nothing is sent where nothing is credited");
         let left = recipient.withdraw(&account(RECIPIENT), bench.lock.asset).await;
         assert_eq!(class(left), Class::Funds);
+    });
+}
+
+/// A token that answers nothing, as older ones do: `SilentToken` of the contracts' tests, compiled as
+/// they are.
+const TOKEN: &str = include_str!("silent_token.hex");
+
+sol! {
+    interface IMint {
+        function mint(address to, uint256 amount) external;
+        function balanceOf(address account) external view returns (uint256);
+    }
+}
+
+/// Tokens are let in by the locker's leave and no more of them than are locked; they are paid out
+/// like the native coin.
+///
+/// Req: PRJ-5-5, PRJ-5-6
+#[test]
+fn tokens_are_locked_and_paid_out() {
+    run(async {
+        let Some(mut bench) = Bench::start().await else { return };
+        let sender = bench.anvil.sender();
+        let created = sender.send(None, &hex::decode(TOKEN.trim()).unwrap());
+        let token = bytes(&created["contractAddress"]);
+        let address = tombolo_types::Address(token.as_slice().try_into().unwrap());
+        let (to, amount) = (key(LOCKER).address().0.into(), U256::from(AMOUNT));
+        sender.send(Some(address), &IMint::mintCall { to, amount }.abi_encode());
+        bench.lock.asset.0[12..].copy_from_slice(&token);
+        let balance = |number: u8| {
+            let account = key(number).address().0.into();
+            let data = hex::encode(IMint::balanceOfCall { account }.abi_encode());
+            let call = json!({ "to": address.to_string(), "data": format!("0x{data}") });
+            let answer = bench.anvil.rpc.call("eth_call", json!([call, "latest"]));
+            U256::from_be_slice(&bytes(&answer)).to::<u128>()
+        };
+        let locker = bench.party(LOCKER).await;
+        locker.lock(&bench.lock, 1).await.unwrap();
+        assert_eq!((balance(LOCKER), balance(RECIPIENT)), (0, 0));
+        assert_eq!(bench.stands().await, Some((Standing::Funded, Settled::Pending, None)));
+        let hash = digest::secret_hash(&Secret([2; 32]));
+        let poor = Lock { hash, ..bench.lock.clone() };
+        assert_eq!(class(locker.lock(&poor, 1).await), Class::Funds);
+
+        let recipient = bench.party(RECIPIENT).await;
+        recipient.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        recipient.pay_out(&bench.lock).await.unwrap();
+        assert_eq!(balance(RECIPIENT), AMOUNT);
     });
 }
 
