@@ -578,6 +578,7 @@ pub fn update_client<M: Machine>(
     let Some(mut link) = lanes::link(cx.state, id) else {
         refuse!(NotFound, "this ledger has no link {id}");
     };
+    link.name_in(&mut cx.record);
     // Of a closed link a freeze would open the way back through recovery.
     ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed; it needs no client");
     // Of a frozen one it would outrun the new trusted header that a council's delay holds back.
@@ -629,6 +630,7 @@ pub fn misbehaviour<M: Machine>(
     let Some(link) = lanes::link(cx.state, id) else {
         refuse!(NotFound, "this ledger has no link {id}");
     };
+    link.name_in(&mut cx.record);
     ensure!(link.status != LinkStatus::Frozen, Replay, "link {id} is frozen already");
     ensure!(link.status != LinkStatus::Closed, State, "link {id} is closed; nothing hangs on it");
     let Some(verifier) = machine.verifier(&link.verifier) else {

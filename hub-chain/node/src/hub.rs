@@ -21,6 +21,7 @@ use tombolo_ledger::lanes::Lane;
 use tombolo_swap::two_phase::{Answer, Counted, Outcome, Phase, Progress, Seat};
 use tombolo_types::{
     LaneNumber, Refusal,
+    attested::SharedNode,
     id::SchemaId,
     message::Role,
     refuse,
@@ -215,7 +216,11 @@ fn link(it: &LinkView) -> Value {
         "mode": it.link.mode,
         "status": it.status,
         "verifier": it.link.verifier,
+        "unbounded": it.link.unbounded,
+        "link_policy": it.link.policy_hash.to_string(),
         "gateway": it.registration.gateway.to_string(),
+        "code_hash": it.registration.code_hash.to_string(),
+        "nodes": it.registration.nodes.iter().map(node).collect::<Vec<_>>(),
         "identification_method": it.registration.identification_method,
         "greeted": it.link.greeted,
         "opened": it.registration.opened,
@@ -227,6 +232,15 @@ fn link(it: &LinkView) -> Value {
         "peer_trust_epoch": it.link.peer_trust_epoch,
         "announced": announced.collect::<Vec<_>>(),
         "lanes": lanes.collect::<Vec<_>>(),
+    })
+}
+
+/// A node of a link in mode 2 or 3.
+fn node(it: &SharedNode) -> Value {
+    json!({
+        "hub_key": it.hub_key.to_string(),
+        "chain_key": it.chain_key.to_string(),
+        "capabilities": it.capabilities,
     })
 }
 
