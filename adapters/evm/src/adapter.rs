@@ -15,7 +15,11 @@ use crate::{
     prove::{BeaconProver, CliqueProver, NoProver, Prover},
     submit::{Submitter, receipt},
 };
-use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use alloy::{
+    primitives::{B256, keccak256},
+    providers::Provider as _,
+    signers::local::PrivateKeySigner,
+};
 use async_trait::async_trait;
 use read::View;
 use std::{
@@ -59,7 +63,8 @@ impl EvmAdapter {
     ///
     /// # Errors
     /// [`AdapterError::Refused`] with `E_PROOF` for another chain; [`AdapterError::NotFound`]
-    /// where there is no gateway at the address; [`AdapterError::NoAnswer`].
+    /// where there is another contract at the address; [`AdapterError::NotFinal`] where there is
+    /// none yet; [`AdapterError::NoAnswer`].
     pub async fn connect(config: Config, signer: PrivateKeySigner) -> Result<Self, AdapterError> {
         let chain = config.chain();
         let endpoints = Endpoints::connect(chain, &config.rpc, config.finality).await?;
@@ -71,8 +76,8 @@ impl EvmAdapter {
             }
             other => other,
         };
-        let at = endpoints.newest().await?.hash;
-        let view = View { endpoints: &endpoints, gateway, block: at };
+        let at = endpoints.newest().await?;
+        let view = View::at(&endpoints, gateway, &at);
         let link = view.get(IGateway::linkCall {}).await.map_err(missing)?;
         let own = view.get(IGateway::chainCall {}).await.map_err(missing)?;
         if own.0 != chain.0 {
@@ -134,6 +139,22 @@ impl EvmAdapter {
         self.threshold
     }
 
+    /// The hash of the gateway's code at the newest final block.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`].
+    pub async fn code_hash(&self) -> Result<Hash, AdapterError> {
+        let (doing, at) = ("asking for code", self.endpoints.newest().await?.hash);
+        let code = self
+            .endpoints
+            .agreed(doing, |provider| async move {
+                let code = provider.get_code_at(self.config.gateway).block_id(at.into()).await?;
+                Ok(Some(code))
+            })
+            .await?;
+        Ok(Hash(keccak256(&code).0))
+    }
+
     /// The account that pays.
     #[must_use]
     pub fn account(&self) -> alloy::primitives::Address {
@@ -142,7 +163,7 @@ impl EvmAdapter {
 
     /// The gateway at a block.
     fn view(&self, block: &SeenBlock) -> View<'_> {
-        View { endpoints: &self.endpoints, gateway: self.config.gateway, block: block.hash }
+        View::at(&self.endpoints, self.config.gateway, block)
     }
 
     fn ensure_link(&self, link: LinkId) -> Result<(), AdapterError> {

@@ -225,6 +225,12 @@ impl Deployer {
         Ok(self.submitter.address().create(nonce))
     }
 
+    /// The account that creates and pays.
+    #[must_use]
+    pub fn account(&self) -> Address {
+        self.submitter.address()
+    }
+
     /// What the account holds, in wei.
     ///
     /// # Errors
@@ -252,6 +258,16 @@ impl Deployer {
 
     fn chain(&self) -> (u64, Hash) {
         (self.evm_chain_id, Hash(self.genesis.0))
+    }
+
+    /// Gives another account one part in `parts` of what this one holds.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn give(&self, to: Address, parts: u64) -> Result<(), AdapterError> {
+        let value = self.balance().await? / U256::from(parts.max(1));
+        let call = ContractCall { to: Some(to), data: Bytes::new(), value, gas: None };
+        self.submitter.include(&self.endpoints, &call, 0).await.map(drop)
     }
 
     /// Creates a contract of hash-timelocks, which stands alone.

@@ -25,3 +25,4 @@ pub use account::account;
 pub use adapter::EvmAdapter;
 pub use config::{CLIQUE, Config, ETHEREUM, Finality, Proof, Rpc};
 pub use htlc::{EvmHtlc, HtlcConfig};
+pub use tombolo_evm_core::follow::chain_id;

@@ -1,6 +1,11 @@
 //! Reading the gateway at one block.
 
-use crate::{contract::IGateway, convert, endpoints::Endpoints, refusal};
+use crate::{
+    contract::IGateway,
+    convert,
+    endpoints::{Endpoints, SeenBlock},
+    refusal,
+};
 use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
@@ -11,26 +16,32 @@ use alloy::{
 };
 use tombolo_adapter::AdapterError;
 use tombolo_evm_core::storage;
-use tombolo_types::{LaneNumber, lane::LaneLeaf};
+use tombolo_types::{Height, LaneNumber, lane::LaneLeaf};
 
 /// The gateway as it stands at one block, by what enough nodes say.
 pub(super) struct View<'e> {
-    pub(super) endpoints: &'e Endpoints,
-    pub(super) gateway: Address,
+    endpoints: &'e Endpoints,
+    gateway: Address,
     /// The block, by its hash: of two blocks at one height only one is meant.
-    pub(super) block: B256,
+    block: BlockId,
+    height: Height,
+}
+
+impl<'e> View<'e> {
+    /// The gateway at this block.
+    pub(super) fn at(endpoints: &'e Endpoints, gateway: Address, block: &SeenBlock) -> Self {
+        let (block, height) = (BlockId::hash(block.hash), block.height());
+        Self { endpoints, gateway, block, height }
+    }
 }
 
 impl View<'_> {
-    fn at(&self) -> BlockId {
-        BlockId::hash(self.block)
-    }
-
     /// What a view function gives.
     ///
     /// # Errors
-    /// [`AdapterError::Refused`] where it reverts; [`AdapterError::Contradiction`] where it gives
-    /// other than its type, as an account that is no gateway does.
+    /// [`AdapterError::Refused`] where it reverts; [`AdapterError::NotFinal`] where it gives
+    /// nothing, as an address does before a contract stands there; [`AdapterError::Contradiction`]
+    /// where it gives other than its type.
     pub(super) async fn get<C: SolCall>(&self, view: C) -> Result<C::Return, AdapterError> {
         let data = Bytes::from(view.abi_encode());
         let said = self
@@ -39,7 +50,7 @@ impl View<'_> {
                 let request =
                     TransactionRequest::default().with_to(self.gateway).with_input(data.clone());
                 async move {
-                    match provider.call(request).block(self.at()).await {
+                    match provider.call(request).block(self.block).await {
                         Ok(found) => Ok(Some(Ok(found))),
                         Err(error) => match refusal::of_error(&error) {
                             Some(refusal) => Ok(Some(Err(refusal))),
@@ -51,6 +62,10 @@ impl View<'_> {
             .await?;
         let chain = self.endpoints.chain();
         let answer = said.map_err(|refusal| AdapterError::Refused { chain, refusal })?;
+        if answer.is_empty() {
+            let what = format!("the contract {}", self.gateway);
+            return Err(AdapterError::NotFinal { chain, what, newest: self.height });
+        }
         C::abi_decode_returns(&answer).map_err(|error| AdapterError::Contradiction {
             chain,
             why: format!(
@@ -73,7 +88,7 @@ impl View<'_> {
         let word = self
             .endpoints
             .agreed("reading a lane", |provider| async move {
-                Ok(Some(provider.get_storage_at(self.gateway, slot).block_id(self.at()).await?))
+                Ok(Some(provider.get_storage_at(self.gateway, slot).block_id(self.block).await?))
             })
             .await?;
         let bytes: [u8; 32] = word.to_be_bytes();
