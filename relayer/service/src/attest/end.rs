@@ -3,7 +3,11 @@
 use super::{Attest, AttestError, Statement, Word};
 use crate::link::Chain;
 use async_trait::async_trait;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::task::JoinSet;
 use tombolo_adapter::{
     AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Sink, Source,
@@ -38,6 +42,8 @@ pub struct Attested {
     nodes: Vec<Arc<dyn Attest>>,
     threshold: usize,
     own_proof: OwnProof,
+    /// Those who gave no word when they were asked last.
+    away: Mutex<BTreeSet<String>>,
 }
 
 impl Attested {
@@ -50,7 +56,22 @@ impl Attested {
         threshold: usize,
         own_proof: OwnProof,
     ) -> Self {
-        Self { inner, of, nodes, threshold, own_proof }
+        Self { inner, of, nodes, threshold, own_proof, away: Mutex::default() }
+    }
+
+    /// Says once that a node gives no word, and once that it does again.
+    fn heard(&self, link: LinkId, name: &str, outcome: &Result<Word, AttestError>) {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.of.name();
+        match outcome {
+            Ok(_) if away.remove(name) => {
+                tracing::info!(link = %link, end, node = name, "a node gives its word again");
+            }
+            Err(error) if away.insert(name.to_owned()) => {
+                tracing::warn!(link = %link, end, node = name, %error, "a node gives no word");
+            }
+            Ok(_) | Err(_) => {}
+        }
     }
 
     /// Asks all nodes at once, and goes on with the first that are enough.
@@ -74,25 +95,27 @@ impl Attested {
             let (node, statement) = (Arc::clone(node), Arc::clone(&statement));
             asked.spawn(async move {
                 let word = tokio::time::timeout(WORD_WITHIN, node.attest(&statement)).await;
-                word.unwrap_or_else(|_| {
+                let word = word.unwrap_or_else(|_| {
                     let why = format!("no answer within {WORD_WITHIN:?}");
                     Err(AttestError::NoAnswer { node: node.name().to_owned(), why })
-                })
+                });
+                (node, word)
             });
         }
         let mut words: BTreeMap<Address, Signature> = BTreeMap::new();
         let mut silent = Vec::new();
         // Dropping the set gives up those that were not needed.
         while words.len() < self.threshold {
-            match asked.join_next().await {
-                Some(Ok(Ok(word))) => match is_genuine(&statement, &word) {
+            let answer = asked.join_next().await;
+            if let Some(Ok((node, word))) = &answer {
+                self.heard(link, node.name(), word);
+            }
+            match answer {
+                Some(Ok((_, Ok(word)))) => match is_genuine(&statement, &word) {
                     true => drop(words.insert(word.signer, word.signature)),
                     false => silent.push(format!("{} signed something else", word.signer)),
                 },
-                Some(Ok(Err(error))) => {
-                    tracing::warn!(link = %link, end = self.of.name(), %error, "a node gives no word");
-                    silent.push(error.to_string());
-                }
+                Some(Ok((_, Err(error)))) => silent.push(error.to_string()),
                 Some(Err(error)) => silent.push(error.to_string()),
                 None => {
                     return Err(AdapterError::NoAnswer {
