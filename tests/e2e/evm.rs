@@ -2,12 +2,14 @@
 
 use crate::{
     network::Devnet,
-    party::{Ledger, Party, Station, coin, pay, until},
-    run::{good, last_json, refused, run},
+    party::{Ledger, Party, Station, coin, pay, until, until_within},
+    run::{good, last_json, refused, run, tombolo},
 };
+use alloy::{sol, sol_types::SolCall as _};
 use serde_json::{Value, json};
-use tombolo_crypto::keccak256::keccak256;
-use tombolo_test_nodes::{Anvil, Clique, Rpc, Sender, alone};
+use std::time::Duration;
+use tombolo_crypto::{digest, keccak256::keccak256};
+use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone};
 use tombolo_types::{
     Address, Hash,
     action::Branch,
@@ -16,9 +18,33 @@ use tombolo_types::{
 
 /// The first of the keys that anvil gives funds to; published, guards nothing.
 const ANVIL_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-/// The key that the Clique network gives funds to.
-const CLIQUE_KEY: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
+/// The key that the networks of geth give funds to.
+const GETH_KEY: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
+/// Set to anything, it lets tests wait for finality as often as it takes.
+const LONG: &str = "TOMBOLO_LONG_TESTS";
+/// Enough for some transactions.
+const WEI: u64 = 1_000_000_000_000_000_000;
 const NAME: &str = "harbour";
+/// A vote must be final on the chain, and then that it has carried out the decision.
+const FINAL_TWICE: Duration = Duration::from_secs(300);
+
+sol! {
+    /// As adapters/evm/contracts/src/interfaces/IRegistry.sol has it.
+    struct ShareOrder {
+        bytes32 owner;
+        string localId;
+        uint32 itemVersion;
+        bytes32 schema;
+        string terms;
+        bytes envelope;
+        bytes32 device;
+        bytes signature;
+        bytes32 destination;
+        uint64 notAfter;
+        bytes32 salt;
+    }
+    function share(ShareOrder order) external returns (uint64 number);
+}
 
 /// A devnet, and the one chain beside its islets.
 struct Integration {
@@ -30,13 +56,19 @@ struct Integration {
 impl Integration {
     /// From a running node and a running devnet to an open link.
     fn new(devnet: Devnet, rpc: &Rpc, key: &str, words: &[&str], mode: &str) -> Self {
+        Self::shared(devnet, rpc, key, words, &[mode])
+    }
+
+    /// The same with words about the nodes after the mode.
+    fn shared(devnet: Devnet, rpc: &Rpc, key: &str, words: &[&str], mode: &[&str]) -> Self {
         let home = devnet.home.to_str().unwrap().to_owned();
         let file = devnet.home.join("key.hex");
         std::fs::write(&file, key).unwrap();
         let add = ["chain", "add", "evm", "--home", &home, "--name", NAME, "--json"];
         let key = ["--rpc", rpc.url(), "--key-file", file.to_str().unwrap()];
         let add = [&add[..], &key, words].concat();
-        let create = ["link", "create", "--home", &home, "--chain", NAME, "--mode", mode, "--json"];
+        let create = ["link", "create", "--home", &home, "--chain", NAME, "--json", "--mode"];
+        let create = [&create[..], mode].concat();
 
         let tried = last_json(&good(&[&add[..], &["--dry-run"]].concat()));
         assert_eq!(tried["added"], false);
@@ -78,10 +110,42 @@ impl Integration {
         self.audited(&hub, unbounded);
     }
 
+    /// Shares a reading whose home is the chain with an islet: the owner's account there sends it.
+    async fn share_back(&self, funded: &Sender) {
+        let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("seattle").await);
+        let (city, station) = (self.devnet.party("city"), self.devnet.party("weather-station"));
+        let station = Station::new(&hub, islet.clone(), station, &city).await;
+        funded.pay(city.address(), &[], WEI);
+        let (envelope, signature) = station.envelope(7, self.chain());
+        let order = ShareOrder {
+            owner: station.owner.0.into(),
+            localId: station.local_id(7),
+            itemVersion: 1,
+            schema: station.schema.0.into(),
+            terms: "CC-BY-4.0".into(),
+            envelope: envelope.into(),
+            device: station.device.identity().0.into(),
+            signature: signature.0.into(),
+            destination: islet.chain.0.into(),
+            notAfter: 0,
+            salt: [7; 32].into(),
+        };
+        let registry: Address = self.link["registry"].as_str().unwrap().parse().unwrap();
+        let sender = Sender::new(&self.rpc, city.key().clone());
+        sender.pay(registry, &shareCall { order }.abi_encode(), 0);
+        let id = digest::data_id(self.chain(), station.owner, &station.local_id(7));
+        let path = format!("copy/{id}");
+        let copy = until_within(FINAL_TWICE, "the copy is on the islet", || async {
+            let found = islet.client.query(&path, None, 0).await.ok()?;
+            Some(serde_json::from_str::<Value>(&found.json).unwrap())
+        })
+        .await;
+        assert_eq!(copy["source_chain"], self.link["chain"], "{copy}");
+    }
+
     /// Pays on the islet one way and on the chain the other, all or nothing.
     async fn commit(&self, funded: &Sender) {
         const NATIVE: AssetId = AssetId::ZERO;
-        const WEI: u64 = 1_000_000_000_000_000_000;
         let hub = self.devnet.ledger("hub").await;
         let islet = self.devnet.ledger("seattle").await;
         let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
@@ -99,7 +163,7 @@ impl Integration {
         ];
         let (xid, begun) = city.begin(&hub, branches, &[&city, &observatory]).await;
         assert_eq!(hub.receipt(begun).await.refusal, None);
-        let ended = until("the commit has ended on both", || async {
+        let ended = until_within(FINAL_TWICE, "the commit has ended on both", || async {
             let commit = hub.query(&format!("commit/{xid}")).await;
             (commit["finished"] == true).then_some(commit)
         })
@@ -177,9 +241,10 @@ fn an_islet_and_a_clique_chain_share_and_commit_without_a_trusted_party() {
     let Some(network) = Clique::start(1, 1_000) else { return };
     let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
     let words = [&proof[..], &["--finality-depth", "2"]].concat();
-    let linked = Integration::new(Devnet::up(), network.rpc(), CLIQUE_KEY, &words, "1");
+    let linked = Integration::new(Devnet::up(), network.rpc(), GETH_KEY, &words, "1");
     run(async {
         linked.share(3, false).await;
+        linked.share_back(&network.sender()).await;
         linked.commit(&network.sender()).await;
     });
 }
@@ -195,6 +260,105 @@ fn an_islet_and_anvil_share_and_commit_by_a_trusted_node() {
     let linked = Integration::new(Devnet::up(), &anvil.rpc, ANVIL_KEY, &words, "2");
     run(async {
         linked.share(3, true).await;
+        linked.share_back(&anvil.sender()).await;
         linked.commit(&anvil.sender()).await;
+    });
+    let doctor = ["chain", "doctor", "--json", "--chain", NAME, "--home"];
+    let doctor = [&doctor[..], &[linked.devnet.home.to_str().unwrap()]].concat();
+    assert_eq!(last_json(&good(&doctor))["faults"], 0);
+    drop(anvil);
+    let ill = tombolo(&doctor);
+    assert_eq!(ill.status.code(), Some(1));
+    let ill = last_json(&String::from_utf8(ill.stdout).unwrap());
+    let findings = ill["findings"].as_array().unwrap();
+    let node = findings.iter().find(|finding| finding["what"] == "node").unwrap();
+    assert!(node["remedy"].as_str().unwrap().starts_with("start the node"), "{ill}");
+}
+
+/// Mode 1 on proof of stake: the hub follows sync committees.
+///
+/// Req: Y4560-10.2-1.1
+#[test]
+fn an_islet_and_ethereum_share_and_commit_without_a_trusted_party() {
+    let _alone = alone();
+    let Some(network) = Beacon::start() else { return };
+    // There must be something final to start from.
+    let _ = network.finality_update(8);
+    let words = ["--proof", "beacon", "--beacon", network.consensus.url()];
+    let linked = Integration::new(Devnet::up(), &network.execution, GETH_KEY, &words, "1");
+    run(linked.share(1, false));
+    match std::env::var_os(LONG) {
+        Some(_) => run(linked.commit(&network.sender())),
+        None => eprintln!("SKIPPED: two-phase commit on proof of stake takes 5 min; set {LONG}=1"),
+    }
+}
+
+/// Mode 2 on a chain with a root of its own: the trusted node is bounded by the chain's seals.
+///
+/// Req: Y4560-10.2-2.1, PRJ-1-1
+#[test]
+fn a_trusted_node_is_bounded_by_the_seals_of_a_clique_chain() {
+    let _alone = alone();
+    let Some(network) = Clique::start(1, 1_000) else { return };
+    let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
+    let words = [&proof[..], &["--finality-depth", "2"]].concat();
+    let linked = Integration::new(Devnet::up(), network.rpc(), GETH_KEY, &words, "2");
+    run(async {
+        linked.share(1, false).await;
+        linked.commit(&network.sender()).await;
+    });
+}
+
+/// The tutorial's own words, one after the other, with this node and this folder.
+#[test]
+fn the_tutorial_of_ethereum_holds() {
+    let _alone = alone();
+    let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
+    let folder = Devnet::folder();
+    let home = folder.home.to_str().unwrap();
+    let file = folder.home.with_file_name("key.hex");
+    let text = include_str!("../../docs/ethereum.md");
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut done = 0;
+    for line in blocks.flat_map(str::lines) {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["echo", key, ">", "key.hex"] = words[..] {
+            std::fs::write(&file, key).unwrap();
+            continue;
+        }
+        let words = words.into_iter().skip(1).map(|word| match word {
+            "net" => home,
+            "key.hex" => file.to_str().unwrap(),
+            "http://127.0.0.1:8545" => anvil.rpc.url(),
+            word => word,
+        });
+        good(&words.collect::<Vec<_>>());
+        done += 1;
+    }
+    assert_eq!(done, 7);
+}
+
+/// Mode 3: two of three relayers attest, each by its own keys and node; one is killed in the middle
+/// of traffic, and nothing is lost.
+///
+/// Req: Y4560-10.2-3.1, Y4560-10.2-3.2, Y4560-10.2-3.3
+#[test]
+fn two_of_three_shared_nodes_go_on_when_the_third_is_killed() {
+    let _alone = alone();
+    let Some(network) = Clique::start(1, 1_000) else { return };
+    let urls: Vec<&str> = network.signers.iter().map(|signer| signer.rpc.url()).collect();
+    let words = ["--proof", "none", "--finality-depth", "2", "--rpc", urls[1], "--rpc", urls[2]];
+    let shared = ["3", "--nodes", "3", "--threshold", "2", "--allow", "weather=share"];
+    let linked = Integration::shared(Devnet::up(), network.rpc(), GETH_KEY, &words, &shared);
+    run(async {
+        linked.share(2, false).await;
+        linked.devnet.kill("harbour-node-2");
+        linked.share(2, false).await;
+        linked.devnet.start("harbour-node-2");
+        linked.devnet.kill("harbour-node-3");
+        linked.share(2, false).await;
+        let hub = linked.devnet.ledger("hub").await;
+        let link = hub.query(&format!("link/{}", linked.link["link"].as_str().unwrap())).await;
+        assert_eq!(link["nodes"].as_array().unwrap().len(), 3, "{link}");
     });
 }

@@ -31,12 +31,17 @@ impl Devnet {
         Self::up_with(&[])
     }
 
-    /// Made by `devnet up` with more words.
-    pub(crate) fn up_with(words: &[&str]) -> Self {
+    /// A folder in which a test makes a network itself.
+    pub(crate) fn folder() -> Self {
         let alone = alone();
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("net");
-        let devnet = Self { _folder: folder, home, _alone: alone };
+        Self { _folder: folder, home, _alone: alone }
+    }
+
+    /// Made by `devnet up` with more words.
+    pub(crate) fn up_with(words: &[&str]) -> Self {
+        let devnet = Self::folder();
         let home = devnet.home.to_str().unwrap();
         good(&[&["devnet", "up", "--json", "--home", home], words].concat());
         devnet

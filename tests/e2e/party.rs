@@ -19,6 +19,7 @@ use tombolo_types::{
     envelope::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
+    header::Signature,
     id::{AssetId, ChainId, DataId, GlobalId, IdentityId, LinkId, SchemaId, TxId, Xid},
     lane::DATA_LANE,
     message::DataClass,
@@ -195,7 +196,7 @@ pub(crate) struct Station {
     pub(crate) device: Party,
     pub(crate) owner: IdentityId,
     pub(crate) islet: Ledger,
-    schema: SchemaId,
+    pub(crate) schema: SchemaId,
     prefix: Hash,
 }
 
@@ -209,7 +210,7 @@ impl Station {
         Self { device, owner: owner.identity(), islet, schema, prefix: random() }
     }
 
-    fn local_id(&self, number: u64) -> String {
+    pub(crate) fn local_id(&self, number: u64) -> String {
         format!("{:.10}/{number}", self.prefix.to_string())
     }
 
@@ -220,6 +221,13 @@ impl Station {
 
     /// The call that enters reading `number` and shares it with `destination`.
     pub(crate) fn reading(&self, number: u64, destination: Option<ChainId>) -> IsletCall {
+        let (envelope, signature) = self.envelope(number, self.islet.chain);
+        let order = |destination| ShareOrder { destination, not_after: UnixMillis::ZERO };
+        IsletCall::Submit { envelope, signature, share: destination.map(order) }
+    }
+
+    /// The envelope of reading `number` as an item of `home`, signed by the device.
+    pub(crate) fn envelope(&self, number: u64, home: ChainId) -> (Vec<u8>, Signature) {
         let at = UnixMillis(1_700_000_000_000 + number);
         let readings = ["precipitation", "temp_max", "temp_min", "wind"].map(|name| Reading {
             name: name.into(),
@@ -228,7 +236,7 @@ impl Station {
         });
         let envelope = Envelope {
             version: ENVELOPE_VERSION,
-            home: self.islet.chain,
+            home,
             owner: self.owner,
             local_id: self.local_id(number),
             item_version: 1,
@@ -246,8 +254,7 @@ impl Station {
         };
         let envelope = envelope.canonical().unwrap().into_bytes();
         let signature = self.device.key().sign(digest::envelope(&envelope));
-        let order = |destination| ShareOrder { destination, not_after: UnixMillis::ZERO };
-        IsletCall::Submit { envelope, signature, share: destination.map(order) }
+        (envelope, signature)
     }
 
     /// Enters and shares reading `number`; gives the operation's id.
@@ -259,16 +266,28 @@ impl Station {
 }
 
 /// Asks until there is an answer.
-pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn until<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let end = Instant::now() + PATIENCE;
+    until_within(PATIENCE, what, ask).await
+}
+
+/// Asks until there is an answer, for so long.
+pub(crate) async fn until_within<T, F>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < end, "{what}: not so after {PATIENCE:?}");
+        assert!(Instant::now() < end, "{what}: not so after {patience:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

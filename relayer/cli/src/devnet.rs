@@ -1,5 +1,7 @@
 //! The network of the demonstration, to play with.
 
+mod share;
+
 use crate::{
     network::{HUB, MAUNA_LOA, Network, SEATTLE},
     output,
@@ -22,6 +24,9 @@ pub(crate) enum Command {
     Down(Place),
     /// Shows its parts and links.
     Status(Place),
+    /// Shares real readings of the weather station at Seattle with another ledger.
+    #[command(after_help = "Example: tombolo devnet share --home net --to mauna-loa --count 10")]
+    Share(share::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -49,6 +54,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Up(arguments) => up(&arguments).await,
         Command::Down(place) => down(&place).await,
         Command::Status(place) => status(&place).await,
+        Command::Share(arguments) => share::run(&arguments).await,
     }
 }
 

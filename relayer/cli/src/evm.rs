@@ -3,11 +3,15 @@
 mod add;
 mod config;
 mod create;
+mod doctor;
 mod ends;
 mod known;
+mod nodes;
 
+use crate::network::Network;
 pub(crate) use config::{EvmEnd, RawEvm};
 pub(crate) use ends::Ends;
+use tombolo_types::id::ChainId;
 
 /// Chains beside the islets.
 #[derive(clap::Subcommand)]
@@ -15,6 +19,8 @@ pub(crate) enum ChainCommand {
     /// Makes a chain known to a network.
     #[command(subcommand)]
     Add(AddCommand),
+    /// Says what keeps a chain from being used, and what to do about each fault.
+    Doctor(doctor::Arguments),
 }
 
 #[derive(clap::Subcommand)]
@@ -33,6 +39,7 @@ pub(crate) enum LinkCommand {
 pub(crate) async fn run_chain(command: ChainCommand) -> anyhow::Result<()> {
     match command {
         ChainCommand::Add(AddCommand::Evm(arguments)) => add::run(arguments).await,
+        ChainCommand::Doctor(arguments) => doctor::run(arguments).await,
     }
 }
 
@@ -40,4 +47,11 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
     match command {
         LinkCommand::Create(arguments) => create::run(arguments).await,
     }
+}
+
+/// The id of an EVM chain that a network knows.
+pub(crate) fn chain_of(network: &Network, name: &str) -> anyhow::Result<ChainId> {
+    let known = known::Known::read(network, name)?;
+    let genesis = known.evm.genesis.parse()?;
+    Ok(tombolo_evm::chain_id(known.evm.evm_chain_id, genesis))
 }

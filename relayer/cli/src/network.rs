@@ -6,8 +6,9 @@
 mod chain;
 
 use crate::{
+    evm::RawEvm,
     party::{Ledger, Party},
-    process::{Lives, Process, free_ports},
+    process::{Lives, Process, free_ports, stop_by_id},
     relayer_config, swap,
 };
 use anyhow::{Context as _, ensure};
@@ -24,7 +25,7 @@ use tombolo_crypto::{client::genesis_anchor, digest, secp256k1::SecretKey};
 use tombolo_islet::signer::random;
 use tombolo_node::{
     config::RawKey,
-    keys::{Cost, Keystore, Passphrase, PassphraseSource},
+    keys::{Cost, Keystore, Passphrase, PassphraseSource, generate},
 };
 use tombolo_proto::client::LedgerClient;
 use tombolo_types::id::AssetId;
@@ -35,6 +36,8 @@ pub(crate) const HUB: &str = "hub";
 pub(crate) const SEATTLE: &str = "seattle";
 /// The islet of the observatory.
 pub(crate) const MAUNA_LOA: &str = "mauna-loa";
+/// The relayer of the links to the islets; also its key's name, and which command runs it.
+pub(crate) const RELAYER: &str = "relayer";
 /// The parties that govern the hub from genesis on.
 pub(crate) const STAKEHOLDERS: [&str; 3] = ["city", "observatory", "university"];
 /// Parties that are registered by quorum.
@@ -115,7 +118,8 @@ impl Network {
             process: None,
         });
         let network = Self { home, parts };
-        network.write_relayer(&keys["relayer"], &passphrase)?;
+        let islets = vec![Self::end(network.part(SEATTLE)?), Self::end(network.part(MAUNA_LOA)?)];
+        network.write_relayer(RELAYER, &keys[RELAYER], &passphrase, islets)?;
         for name in STAKEHOLDERS {
             network.write_swap_party(name, &keys[name], &passphrase)?;
         }
@@ -171,24 +175,65 @@ impl Network {
             .with_context(|| format!("writing the configuration of {name}"))
     }
 
-    fn write_relayer(&self, key: &SecretKey, passphrase: &Passphrase) -> anyhow::Result<()> {
-        let home = self.home.join("relayer");
-        Keystore::new(home.join("keys")).import("relayer", key, passphrase, Cost::DEVNET)?;
+    fn write_relayer(
+        &self,
+        part: &str,
+        key: &SecretKey,
+        passphrase: &Passphrase,
+        chains: Vec<relayer_config::RawEnd>,
+    ) -> anyhow::Result<()> {
+        let home = self.home.join(part);
+        Keystore::new(home.join("keys")).import(RELAYER, key, passphrase, Cost::DEVNET)?;
         let config = relayer_config::RawConfig {
             home: home.clone(),
             key: RawKey {
-                keystore: "relayer".into(),
+                keystore: RELAYER.into(),
                 passphrase: Some(PassphraseSource::File(self.home.join(PASSPHRASE))),
             },
-            status_listen: Some(self.part("relayer")?.serves.to_string()),
+            status_listen: Some(self.part(part)?.serves.to_string()),
             hub: Self::end(self.part(HUB)?),
-            chains: vec![Self::end(self.part(SEATTLE)?), Self::end(self.part(MAUNA_LOA)?)],
+            chains,
             // A demonstration wants to see what became of a share at once.
             acknowledge_after: Some("500ms".into()),
             ..relayer_config::RawConfig::default()
         };
         fs::write(home.join("config.toml"), toml::to_string(&config)?)
-            .context("writing the relayer's configuration")
+            .with_context(|| format!("writing the configuration of {part}"))
+    }
+
+    /// Makes one more relayer, with a key of its own; it serves nothing yet.
+    pub(crate) fn add_relayer(&mut self, name: &str) -> anyhow::Result<()> {
+        ensure!(self.part(name).is_err(), "the network has a part named {name} already");
+        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        self.parts.push(Part {
+            name: name.into(),
+            kind: RELAYER.into(),
+            chain: None,
+            serves: *free_ports(1)?.first().context("no free port")?,
+            metrics: None,
+            process: None,
+        });
+        self.write_relayer(name, &generate()?, &passphrase, Vec::new())?;
+        self.save()
+    }
+
+    /// Has a relayer serve one more EVM chain, and starts it anew.
+    pub(crate) async fn have_served(&mut self, name: &str, chain: RawEvm) -> anyhow::Result<()> {
+        let path = self.config(name);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {name}'s words"))?;
+        let mut config: relayer_config::RawConfig = toml::from_str(&text)?;
+        config.evm.push(chain);
+        fs::write(&path, toml::to_string(&config)?)
+            .with_context(|| format!("writing the configuration of {name}"))?;
+        if let Some(id) = self.part(name)?.process {
+            stop_by_id(id, &self.home.to_string_lossy()).await;
+        }
+        let mut process = self.start(name, Lives::Alone)?;
+        self.wait_until_up(&mut process).await?;
+        for part in self.parts.iter_mut().filter(|part| part.name == name) {
+            part.process = process.id();
+        }
+        self.save()
     }
 
     /// One part.
@@ -220,17 +265,22 @@ impl Network {
         Ok(Party::new(name, key))
     }
 
-    /// Keeps a key with those of the relayer, under their passphrase.
-    pub(crate) fn keep_relayer_key(&self, name: &str, key: &SecretKey) -> anyhow::Result<()> {
+    /// Keeps a key with those of a relayer, under their passphrase.
+    pub(crate) fn keep_key(
+        &self,
+        relayer: &str,
+        name: &str,
+        key: &SecretKey,
+    ) -> anyhow::Result<()> {
         let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
-        let keys = Keystore::new(self.home.join("relayer").join("keys"));
+        let keys = Keystore::new(self.home.join(relayer).join("keys"));
         Ok(keys.import(name, key, &passphrase, Cost::DEVNET)?)
     }
 
-    /// A key of the relayer.
-    pub(crate) fn relayer_key(&self, name: &str) -> anyhow::Result<SecretKey> {
+    /// A key of a relayer.
+    pub(crate) fn key_of(&self, relayer: &str, name: &str) -> anyhow::Result<SecretKey> {
         let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
-        Ok(Keystore::new(self.home.join("relayer").join("keys")).load(name, &passphrase)?)
+        Ok(Keystore::new(self.home.join(relayer).join("keys")).load(name, &passphrase)?)
     }
 
     /// Starts a part.

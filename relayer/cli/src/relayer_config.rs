@@ -219,7 +219,11 @@ mod tests {
         assert_eq!(config.settings, Settings::default());
         let shown: String = EXAMPLE
             .lines()
-            .map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line))
+            .map(|line| {
+                line.strip_prefix("# ")
+                    .filter(|line| line.contains(" = ") || line.starts_with("[["))
+                    .unwrap_or(line)
+            })
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(Config::check(&shown).unwrap().settings, Settings::default());

@@ -2,7 +2,7 @@
 //! by quorum.
 
 use crate::{
-    network::{DEVICES, HUB, MAUNA_LOA, Network, SEATTLE},
+    network::{DEVICES, HUB, MAUNA_LOA, Network, Part, RELAYER, SEATTLE},
     party::{Final, Ledger, Party, until},
     process::{Lives, Process},
 };
@@ -131,8 +131,14 @@ impl Running {
         for node in &mut nodes {
             network.wait_until_up(node).await?;
         }
-        let mut relayer = network.start("relayer", lives)?;
+        let mut relayer = network.start(RELAYER, lives)?;
         network.wait_until_up(&mut relayer).await?;
+        let more = |part: &&Part| part.kind == RELAYER && part.name != RELAYER;
+        for part in network.parts.iter().filter(more) {
+            let mut relayer = network.start(&part.name, lives)?;
+            network.wait_until_up(&mut relayer).await?;
+            nodes.push(relayer);
+        }
         let parties = Parties::of(&network)?;
         Ok(Self {
             hub: network.ledger(HUB)?,

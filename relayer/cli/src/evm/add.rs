@@ -1,7 +1,10 @@
 //! `tombolo chain add evm`: makes an EVM chain known to a network.
 
 use super::{RawEvm, config::RawProof, known::Known};
-use crate::{network::Network, output};
+use crate::{
+    network::{Network, RELAYER},
+    output,
+};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use std::path::PathBuf;
@@ -90,7 +93,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let newest = deployer.endpoints().newest().await?;
     let (chain, account) = (deployer.endpoints().chain(), key.address());
     if !arguments.dry_run {
-        network.keep_relayer_key(&known.evm.account, &key)?;
+        network.keep_key(RELAYER, &known.evm.account, &key)?;
         known.write(&network)?;
     }
     if arguments.json {
@@ -116,7 +119,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!("  account        {account}, holds {balance} wei");
     match arguments.dry_run {
         true => println!("\nnothing was written; leave --dry-run out to add it"),
-        false => println!("\nnext: tombolo link create --chain {} --mode 1|2", known.evm.name),
+        false => println!("\nnext: tombolo link create --chain {} --mode 1|2|3", known.evm.name),
     }
     Ok(())
 }

@@ -1,27 +1,25 @@
 //! `tombolo link create`: a gateway on an EVM chain, and the link to it.
 
-use super::known::Known;
+use super::{known::Known, nodes::LinkNodes};
 use crate::{
-    network::{HUB, Network},
+    network::{HUB, Network, RELAYER},
     output,
     party::{Ledger, until},
-    process::{Lives, stop_by_id},
-    relayer_config,
     setup::Parties,
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
-use tombolo_crypto::{attested, digest, secp256k1::SecretKey};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use tombolo_crypto::{attested, digest};
 use tombolo_evm::deploy::{Believes, Deployed, Deployer, NewGateway};
 use tombolo_hub::govern::{Act, NewLink};
-use tombolo_relayer::attest::prove;
 use tombolo_types::{
     Address, Hash,
-    attested::{AttestedAnchor, SharedNode},
+    attested::AttestedAnchor,
     header::Anchor,
     id::{ChainId, LinkId},
     lane::CONTROL_LANE,
+    link_policy::{LinkPolicy, PolicyBit, TypeRule},
 };
 
 /// How long a Hello may take: until its block is final there, and then here.
@@ -49,10 +47,20 @@ pub(crate) struct Arguments {
     /// A chain that was added.
     #[arg(long)]
     chain: String,
-    /// How the two sides believe each other: 1 by each other's consensus, 2 by one trusted node,
-    /// which the chain's own proof bounds where it has one.
+    /// How the two sides believe each other: 1 by each other's consensus; 2 by one trusted node,
+    /// which the chain's own proof bounds where it has one; 3 by several shared nodes.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
     mode: u8,
+    /// Mode 3: how many nodes; each but the first is a new relayer of this network.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=16))]
+    nodes: u8,
+    /// Mode 3: how many of them must attest. Default: more than half.
+    #[arg(long)]
+    threshold: Option<u8>,
+    /// Mode 3: what both sides agree may pass, for each type of data, as in `weather=share,move`;
+    /// of `share`, `move`, `write`, `transfer`. The type `assets` is that of coins.
+    #[arg(long, value_name = "TYPE=OPERATIONS", required_if_eq("mode", "3"))]
+    allow: Vec<String>,
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
@@ -68,13 +76,14 @@ struct Plan {
     parties: Parties,
     known: Known,
     mode: u8,
-    relayer: SecretKey,
-    account: SecretKey,
+    /// How many nodes, and how many of them must attest; none in mode 1.
+    shared: (u8, u32),
+    policy: Option<LinkPolicy>,
     deployer: Deployer,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let plan = Plan::of(&arguments).await?;
+    let mut plan = Plan::of(&arguments).await?;
     plan.say().await?;
     if arguments.dry_run {
         eprintln!("nothing was done; leave --dry-run out to create the link");
@@ -109,18 +118,27 @@ impl Plan {
             known.evm.name,
             known.evm.gateway
         );
-        ensure!(
-            arguments.mode != 3,
-            "the nodes of mode 3 are not of one folder: register such a link by the nodes' own keys"
-        );
-        let account = network.relayer_key(&known.evm.account)?;
+        let shared = match arguments.mode {
+            1 => (0, 0),
+            2 => (1, 1),
+            _ => {
+                let threshold = arguments.threshold.unwrap_or(arguments.nodes / 2 + 1);
+                ensure!(
+                    2 * threshold > arguments.nodes && threshold <= arguments.nodes,
+                    "{threshold} of {} nodes is not more than half",
+                    arguments.nodes
+                );
+                (arguments.nodes, threshold.into())
+            }
+        };
+        let account = network.key_of(RELAYER, &known.evm.account)?;
         let plan = Self {
             hub: network.ledger(HUB)?,
             parties: Parties::of(&network)?,
-            relayer: network.relayer_key("relayer")?,
             deployer: known.deployer(&account).await?,
             mode: arguments.mode,
-            account,
+            policy: (arguments.mode == 3).then(|| policy(&arguments.allow)).transpose()?,
+            shared,
             known,
             network,
         };
@@ -134,16 +152,18 @@ impl Plan {
 
     async fn say(&self) -> anyhow::Result<()> {
         let proof = self.known.verifier(&self.deployer).await?;
+        let (nodes, threshold) = self.shared;
         let (verifier, unbounded) = match (self.mode, &proof) {
             (1, Some((kind, _))) => ((*kind).to_owned(), false),
             (1, None) => bail!(
                 "mode 1 takes a chain whose heads can be proved; {} was added with --proof none",
                 self.known.evm.name
             ),
-            (_, Some((kind, _))) => (format!("{}, bounded by {kind}", attested::KIND), false),
-            (_, None) => (attested::KIND.to_owned(), true),
+            (2, Some((kind, _))) => (format!("{}, bounded by {kind}", attested::KIND), false),
+            (2, None) => (attested::KIND.to_owned(), true),
+            _ => (format!("{}, {threshold} of {nodes} nodes", attested::KIND), false),
         };
-        eprintln!("on {} by account {}:", self.known.evm.name, self.account.address());
+        eprintln!("on {} by account {}:", self.known.evm.name, self.deployer.account());
         eprintln!("  create gateway {}", self.deployer.next_gateway().await?);
         eprintln!("  create control, registry and vault; say Hello");
         eprintln!("at the hub by its stakeholders:");
@@ -151,16 +171,33 @@ impl Plan {
         if unbounded {
             eprintln!("  nothing bounds the one trusted node: every record will say `unbounded`");
         }
-        eprintln!("at the relayer: serve the link; it is started anew");
+        if self.mode == 3 {
+            eprintln!("  register {} relayers, and agree to what may pass", nodes - 1);
+        }
+        eprintln!("at the relayers: serve the link; the first is started anew");
         Ok(())
     }
 
-    async fn carry_out(&self) -> anyhow::Result<(Deployed, LinkId)> {
-        let deployed = self.create_gateway().await?;
-        let gateway = Address(deployed.gateway.0.0);
+    async fn carry_out(&mut self) -> anyhow::Result<(Deployed, LinkId)> {
+        let nodes = match self.mode {
+            1 => None,
+            2 => Some(LinkNodes::one(&self.network, &self.known)?),
+            _ => {
+                let they = (&self.hub, &self.parties, &self.deployer);
+                let known = &self.known;
+                Some(LinkNodes::several(&mut self.network, known, they, self.shared).await?)
+            }
+        };
+        let gateway = Address(self.deployer.next_gateway().await?.0.0);
         let link = digest::link_id(self.hub.chain, self.chain(), gateway, 1);
-        self.register(&deployed, link).await?;
-        self.have_it_served(&deployed).await?;
+        let deployed = self.create_gateway(link, nodes.as_ref()).await?;
+        self.register(&deployed, link, nodes.as_ref()).await?;
+        self.have_it_served(&deployed, nodes.as_ref()).await?;
+        self.open(link).await?;
+        Ok((deployed, link))
+    }
+
+    async fn open(&self, link: LinkId) -> anyhow::Result<()> {
         let what = format!("the gateway of {} says Hello", self.known.evm.name);
         let bound = until(&what, GREETED_WITHIN, || async move {
             let links = self.hub.client.links().await?.links;
@@ -170,6 +207,15 @@ impl Plan {
             Ok(city["bindings"].as_u64().filter(|_| greeted))
         })
         .await?;
+        if let Some(policy) = &self.policy {
+            let digest = digest::link_policy(link, policy);
+            let mut signatures = Vec::new();
+            for name in COUNCIL {
+                signatures.push(self.network.party(name)?.key().sign(digest));
+            }
+            let act = Act::SetLinkPolicy { link, policy: policy.clone(), signatures };
+            self.parties.govern(&self.hub, act).await?;
+        }
         self.parties.govern(&self.hub, Act::OpenLink { link }).await?;
         self.parties.bind_accounts(&self.hub, self.chain(), bound).await?;
         let what = format!("{} knows every identity", self.known.evm.name);
@@ -179,22 +225,27 @@ impl Plan {
             let lane = lanes.into_iter().flatten().find(|lane| lane.lane == CONTROL_LANE);
             Ok(lane.filter(|lane| lane.taken == lane.size).map(drop))
         })
-        .await?;
-        Ok((deployed, link))
+        .await
     }
 
-    async fn create_gateway(&self) -> anyhow::Result<Deployed> {
-        let believes = match self.mode {
-            1 => Believes::Certificates,
-            mode => {
-                let keys = vec![self.account.address().0.into()];
-                Believes::Nodes { mode, keys, threshold: 1 }
+    async fn create_gateway(
+        &self,
+        link: LinkId,
+        nodes: Option<&LinkNodes>,
+    ) -> anyhow::Result<Deployed> {
+        let believes = match nodes {
+            None => Believes::Certificates,
+            Some(nodes) => {
+                let keys = nodes.accounts().into_iter().map(|key| key.0.into()).collect();
+                Believes::Nodes { mode: self.mode, keys, threshold: nodes.threshold }
             }
         };
-        let mut council = BTreeSet::new();
+        let mut council = Vec::new();
         for name in COUNCIL {
-            council.insert(self.network.party(name)?.address());
+            council.push(self.network.party(name)?.address());
         }
+        council.sort_unstable();
+        let policy = self.policy.as_ref();
         let new = NewGateway {
             believes,
             anchor: self.hub_anchor().await?,
@@ -207,7 +258,7 @@ impl Plan {
             council_delay_ms: HOUR_MS,
             release_period_ms: 24 * HOUR_MS,
             identity_view_ms: IDENTITY_VIEW_MS,
-            policy_hash: Hash::ZERO,
+            policy_hash: policy.map_or(Hash::ZERO, |policy| digest::link_policy(link, policy)),
             callees: Vec::new(),
         };
         Ok(self.deployer.gateway(&new).await?)
@@ -229,14 +280,20 @@ impl Plan {
         .await
     }
 
-    async fn register(&self, deployed: &Deployed, link: LinkId) -> anyhow::Result<()> {
+    async fn register(
+        &self,
+        deployed: &Deployed,
+        link: LinkId,
+        nodes: Option<&LinkNodes>,
+    ) -> anyhow::Result<()> {
         let proof = self.known.verifier(&self.deployer).await?;
-        let (verifier, anchor, nodes) = match (self.mode, proof) {
-            (1, Some((kind, anchor))) => (kind, anchor, Vec::new()),
-            (1, None) => bail!("mode 1 takes a chain whose heads can be proved"),
-            (_, bound) => {
-                let node = prove(self.hub.chain, link, &self.relayer, &self.account);
-                (attested::KIND, self.attested_anchor(&node, bound).await?.encode(), vec![node])
+        let (verifier, anchor, nodes) = match (nodes, proof) {
+            (None, Some((kind, anchor))) => (kind, anchor, Vec::new()),
+            (None, None) => bail!("mode 1 takes a chain whose heads can be proved"),
+            (Some(nodes), proof) => {
+                let bound = proof.filter(|_| self.mode == 2);
+                let anchor = self.attested_anchor(nodes, bound).await?.encode();
+                (attested::KIND, anchor, nodes.proofs(self.hub.chain, link))
             }
         };
         let new = NewLink {
@@ -256,7 +313,7 @@ impl Plan {
 
     async fn attested_anchor(
         &self,
-        node: &SharedNode,
+        nodes: &LinkNodes,
         bound: Option<(&'static str, Vec<u8>)>,
     ) -> anyhow::Result<AttestedAnchor> {
         let block = self.deployer.endpoints().newest().await?;
@@ -266,38 +323,49 @@ impl Plan {
             height: block.height(),
             block_id: block.id().into(),
             time: block.time,
-            keys: vec![node.hub_key],
-            threshold: 1,
+            keys: nodes.keys(),
+            threshold: nodes.threshold,
             bound_kind: bound_kind.into(),
             bound_anchor,
         })
     }
 
-    /// Writes the gateway down, and starts the relayer anew with it.
-    async fn have_it_served(&self, deployed: &Deployed) -> anyhow::Result<()> {
+    /// Writes the gateway down, and has it served.
+    async fn have_it_served(
+        &mut self,
+        deployed: &Deployed,
+        nodes: Option<&LinkNodes>,
+    ) -> anyhow::Result<()> {
         let mut known = self.known.clone();
         known.evm.gateway = deployed.gateway.to_string();
         // The contracts stand in blocks before that of their last call.
         known.evm.from_block = deployed.block.saturating_sub(256);
         known.write(&self.network)?;
-        let path = self.network.config("relayer");
-        let text = fs::read_to_string(&path).context("reading the relayer's configuration")?;
-        let mut config: relayer_config::RawConfig = toml::from_str(&text)?;
-        config.evm.push(known.evm);
-        fs::write(&path, toml::to_string(&config)?)
-            .context("writing the relayer's configuration")?;
-        let mut network = Network::open(&self.network.home)?;
-        let home = network.home.to_string_lossy().into_owned();
-        let part = network.parts.iter_mut().find(|part| part.name == "relayer");
-        let part = part.context("the network has no relayer")?;
-        if let Some(id) = part.process.take() {
-            stop_by_id(id, &home).await;
+        match nodes {
+            None => self.network.have_served(RELAYER, known.evm).await,
+            Some(nodes) => nodes.serve(&mut self.network, &known.evm).await,
         }
-        let mut relayer = network.start("relayer", Lives::Alone)?;
-        network.wait_until_up(&mut relayer).await?;
-        for part in network.parts.iter_mut().filter(|part| part.name == "relayer") {
-            part.process = relayer.id();
-        }
-        network.save()
     }
+}
+
+/// The first policy of a link, from words such as `weather=share,move`.
+fn policy(allowed: &[String]) -> anyhow::Result<LinkPolicy> {
+    let mut types: BTreeMap<&str, u8> = BTreeMap::new();
+    for words in allowed {
+        let (name, operations) = words.split_once('=').with_context(|| {
+            format!("`{words}` is no rule; write TYPE=share,move,write,transfer")
+        })?;
+        for operation in operations.split(',') {
+            let bit = match operation {
+                "share" => PolicyBit::Share,
+                "move" => PolicyBit::Move,
+                "write" => PolicyBit::Write,
+                "transfer" => PolicyBit::Transfer,
+                other => bail!("`{other}` is none of share, move, write, transfer"),
+            };
+            *types.entry(name).or_default() |= bit as u8;
+        }
+    }
+    let rule = |(name, operations): (&str, u8)| TypeRule { name: name.into(), operations };
+    Ok(LinkPolicy { version: 1, types: types.into_iter().map(rule).collect() })
 }
