@@ -2,13 +2,18 @@
 
 use crate::{
     network::Devnet,
-    party::{Ledger, Party, Station, coin, pay, until, until_within},
+    party::{Certificate, Ledger, Party, Station, coin, pay, schema_of, until, until_within},
     run::{good, last_json, refused, run, tombolo},
 };
 use alloy::{sol, sol_types::SolCall as _};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tombolo_crypto::{digest, keccak256::keccak256};
+use tombolo_hub::{
+    HubCall,
+    grant::{Grant, GrantKey, Purpose},
+};
+use tombolo_islet::signer::now;
 use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone};
 use tombolo_types::{
     Address, Hash,
@@ -177,6 +182,39 @@ impl Integration {
         }
     }
 
+    /// Moves a closed certificate from an islet to an account on the chain: it is never on both.
+    async fn move_item(&self) {
+        let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("mauna-loa").await);
+        let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
+        let analyser = self.devnet.party("co2-analyser");
+        let schema = schema_of(&hub, "calibration").await;
+        let certificate = Certificate::of(&islet, &observatory, &analyser, schema);
+        analyser.call(&islet, certificate.entry()).await;
+        let key =
+            GrantKey { item: certificate.item, grantee: city.identity(), purpose: Purpose::Move };
+        let expires = now().saturating_add(3_600_000);
+        observatory.call(&hub, HubCall::Grant(Box::new(Grant { key, expires }))).await;
+
+        let islet_link = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
+        let chain_link: LinkId = self.link["link"].as_str().unwrap().parse().unwrap();
+        let (out, come) = certificate.movement(&observatory, self.chain(), &city);
+        let branches = vec![Branch::new(islet_link, &[out]), Branch::new(chain_link, &[come])];
+        let (xid, begun) = city.begin(&hub, branches, &[&observatory]).await;
+        assert_eq!(hub.receipt(begun).await.refusal, None);
+        let ended = until_within(FINAL_TWICE, "the move has ended on both", || async {
+            let commit = hub.query(&format!("commit/{xid}")).await;
+            (commit["finished"] == true).then_some(commit)
+        })
+        .await;
+        assert_eq!(ended["status"], "committed", "{ended}");
+        let gone = islet.query(&format!("item/{}", certificate.item)).await;
+        assert_eq!(gone["standing"], "moved", "{gone}");
+        let vault = self.link["vault"].as_str().unwrap();
+        let item = ethereum_call(b"closedItem(bytes32)", &[certificate.item.0]);
+        let there = self.ask(vault, &item);
+        assert!(there.ends_with(&hex(&account(&city))), "{there}");
+    }
+
     fn ask(&self, contract: &str, data: &[u8]) -> String {
         let call = json!({ "to": contract, "data": format!("0x{}", hex(data)) });
         self.rpc.call("eth_call", json!([call, "latest"])).as_str().unwrap().to_owned()
@@ -236,7 +274,7 @@ fn transactions(rpc: &Rpc, account: &str) -> Value {
 ///
 /// Req: Y4560-10.2-1.1, Y4560-10.2-1.2
 #[test]
-fn an_islet_and_a_clique_chain_share_and_commit_without_a_trusted_party() {
+fn an_islet_and_a_clique_chain_share_commit_and_move_without_a_trusted_party() {
     let _alone = alone();
     let Some(network) = Clique::start(1, 1_000) else { return };
     let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
@@ -246,6 +284,7 @@ fn an_islet_and_a_clique_chain_share_and_commit_without_a_trusted_party() {
         linked.share(3, false).await;
         linked.share_back(&network.sender()).await;
         linked.commit(&network.sender()).await;
+        linked.move_item().await;
     });
 }
 
@@ -253,7 +292,7 @@ fn an_islet_and_a_clique_chain_share_and_commit_without_a_trusted_party() {
 ///
 /// Req: Y4560-10.2-2.1, PRJ-1-1
 #[test]
-fn an_islet_and_anvil_share_and_commit_by_a_trusted_node() {
+fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
     let _alone = alone();
     let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
     let words = ["--proof", "none", "--finality-depth", "0"];
@@ -262,6 +301,7 @@ fn an_islet_and_anvil_share_and_commit_by_a_trusted_node() {
         linked.share(3, true).await;
         linked.share_back(&anvil.sender()).await;
         linked.commit(&anvil.sender()).await;
+        linked.move_item().await;
     });
     let doctor = ["chain", "doctor", "--json", "--chain", NAME, "--home"];
     let doctor = [&doctor[..], &[linked.devnet.home.to_str().unwrap()]].concat();

@@ -15,7 +15,7 @@ use tombolo_proto::{
 use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
     Address, Amount, Hash, Refusal, UnixMillis,
-    action::{Action, Authorisation, Branch, Pay, Terms},
+    action::{Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms},
     envelope::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
@@ -203,10 +203,7 @@ pub(crate) struct Station {
 impl Station {
     /// The station of a devnet, with a name space of its own.
     pub(crate) async fn new(hub: &Ledger, islet: Ledger, device: Party, owner: &Party) -> Self {
-        let schemas = hub.query("schemas").await;
-        let entries = schemas["entries"].as_array().unwrap();
-        let weather = entries.iter().find(|schema| schema["name"] == "weather").unwrap();
-        let schema = weather["schema"].as_str().unwrap().parse().unwrap();
+        let schema = schema_of(hub, "weather").await;
         Self { device, owner: owner.identity(), islet, schema, prefix: random() }
     }
 
@@ -262,6 +259,92 @@ impl Station {
         let call = self.reading(number, Some(destination));
         let id = self.device.submit(&self.islet, call).await.unwrap();
         tombolo_ledger::block::global_id(id)
+    }
+}
+
+/// A structure of a devnet, by its name.
+pub(crate) async fn schema_of(hub: &Ledger, name: &str) -> SchemaId {
+    let schemas = hub.query("schemas").await;
+    let entries = schemas["entries"].as_array().unwrap();
+    let found = entries.iter().find(|schema| schema["name"] == name).unwrap();
+    found["schema"].as_str().unwrap().parse().unwrap()
+}
+
+/// A closed certificate of calibration.
+pub(crate) struct Certificate {
+    pub(crate) item: DataId,
+    home: ChainId,
+    schema: SchemaId,
+    envelope: Vec<u8>,
+    device: IdentityId,
+    signature: Signature,
+}
+
+impl Certificate {
+    /// A new one, whose home is an islet.
+    pub(crate) fn of(islet: &Ledger, owner: &Party, device: &Party, schema: SchemaId) -> Self {
+        let at = now();
+        let reading = |name: &str, value| Reading { name: name.into(), at, value };
+        let local_id = format!("calibration/{at}");
+        let envelope = Envelope {
+            version: ENVELOPE_VERSION,
+            home: islet.chain,
+            owner: owner.identity(),
+            local_id: local_id.clone(),
+            item_version: 1,
+            class: DataClass::Closed,
+            schema,
+            device: device.identity(),
+            terms: String::new(),
+            policy_hash: Hash::ZERO,
+            hash_algorithm: HashAlgorithm::Keccak256,
+            signature_algorithm: SignatureAlgorithm::Secp256k1,
+            salt: random().0,
+            time: at,
+            readings: vec![
+                reading("instrument", Value::Text("NDIR analyser 7".into())),
+                reading("offset", Value::Number("-0.13".parse().unwrap())),
+            ],
+            extensions: BTreeMap::new(),
+        };
+        let envelope = envelope.canonical().unwrap().into_bytes();
+        Self {
+            item: digest::data_id(islet.chain, owner.identity(), &local_id),
+            home: islet.chain,
+            schema,
+            signature: device.key().sign(digest::envelope(&envelope)),
+            device: device.identity(),
+            envelope,
+        }
+    }
+
+    /// The call of its device that enters it at home.
+    pub(crate) fn entry(&self) -> IsletCall {
+        let (envelope, signature) = (self.envelope.clone(), self.signature);
+        IsletCall::Submit { envelope, signature, share: None }
+    }
+
+    /// What takes it away from `holder`'s account at home, and what gives it to `to` elsewhere.
+    pub(crate) fn movement(
+        &self,
+        holder: &Party,
+        to_chain: ChainId,
+        to: &Party,
+    ) -> (Action, Action) {
+        let out = MoveOut { item: self.item, from: holder.address(), to_chain };
+        let come = MoveIn {
+            item: self.item,
+            from_chain: self.home,
+            item_version: 1,
+            schema: self.schema,
+            fingerprint: digest::fingerprint(&self.envelope),
+            owner: to.identity(),
+            holder: to.address(),
+            envelope: self.envelope.clone(),
+            device: self.device,
+            signature: self.signature,
+        };
+        (Action::MoveOut(out), Action::MoveIn(come))
     }
 }
 
