@@ -5,7 +5,7 @@ use crate::{
     process::{Process, free_port},
 };
 use serde_json::json;
-use std::{process::Command, time::Duration};
+use std::process::Command;
 use tempfile::TempDir;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_types::Hash;
@@ -33,9 +33,7 @@ impl Anvil {
         command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--silent"]).args(words);
         let rpc = Rpc::new(port);
         let mut process = Process::start("anvil", folder.path(), command);
-        process.wait_until(Duration::from_secs(30), || {
-            rpc.try_call("eth_blockNumber", json!([])).is_ok()
-        });
+        process.wait_until(|| rpc.try_call("eth_blockNumber", json!([])).is_ok());
         Some(Self { rpc, _process: process, _folder: folder })
     }
 

@@ -7,6 +7,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{
     fs,
+    path::Path,
     process::Command,
     time::{Duration, SystemTime},
 };
@@ -22,6 +23,9 @@ const VALIDATORS: u64 = 64;
 const ACTIVE: u64 = 58;
 /// Seconds of a slot. A stall of eight slots stops Lodestar for good.
 const SECONDS_PER_SLOT: u64 = 2;
+/// Seconds until the chain begins: a node that is not there by then is started again, for a later
+/// beginning.
+const GENESIS_AFTER: [u64; 3] = [10, 45, 150];
 
 /// A running network.
 #[derive(Debug)]
@@ -70,45 +74,18 @@ impl Beacon {
             .args(["--syncmode", "full", "--gcmode", "archive", "--cache", "64"]);
         let execution = Rpc::new(port);
         let mut geth = Process::start("geth", home, command);
-        geth.wait_until(Duration::from_secs(30), || {
-            execution.try_call("eth_blockNumber", json!([])).is_ok()
-        });
+        geth.wait_until(|| execution.try_call("eth_blockNumber", json!([])).is_ok());
         let block = execution.call("eth_getBlockByNumber", json!(["0x0", false]));
         let genesis = hash(&block["hash"]);
 
-        let rest = free_port();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
-        let preload = lodestar.with_file_name("promises.cjs");
-        let url = format!("http://127.0.0.1:{rest}");
-        let mut command = Command::new("node");
-        command
-            .env("LODESTAR_PRESET", "minimal")
-            .env("LODESTAR_NETWORK", "dev")
-            .arg("--require")
-            .arg(preload)
-            .arg(lodestar)
-            .args(["dev", "--dataDir"])
-            .arg(home.join("lodestar"))
-            .args(["--genesisTime", &(now.as_secs() + 10).to_string()])
-            .args(["--genesisValidators", &VALIDATORS.to_string()])
-            .args(["--startValidators", &format!("0..{}", ACTIVE - 1)])
-            .args(["--genesisEth1Hash", &genesis.to_string()])
-            .args(["--params.SECONDS_PER_SLOT", &SECONDS_PER_SLOT.to_string()])
-            .args(["--params.ALTAIR_FORK_EPOCH", "0", "--params.BELLATRIX_FORK_EPOCH", "0"])
-            .args(["--params.CAPELLA_FORK_EPOCH", "0", "--params.TERMINAL_TOTAL_DIFFICULTY", "0"])
-            .args(["--eth1", "false", "--execution.urls", &format!("http://127.0.0.1:{engine}")])
-            .arg("--jwt-secret")
-            .arg(home.join("jwt"))
-            .args(["--rest", "--rest.address", "127.0.0.1", "--rest.port", &rest.to_string()])
-            .args(["--rest.namespace", "*", "--server", &url, "--discv5", "false"])
-            .args(["--mdns", "false", "--listenAddress", "127.0.0.1"])
-            .args(["--port", &free_port().to_string()])
-            .args(["--suggestedFeeRecipient", &format!("0x{}", "fe".repeat(20))]);
-        let consensus = Rpc::new(rest);
-        let mut lodestar = Process::start("lodestar", home, command);
-        lodestar.wait_until(Duration::from_secs(60), || {
-            consensus.get("/eth/v1/beacon/genesis").is_ok()
+        let started = GENESIS_AFTER.iter().find_map(|after| {
+            let (mut process, consensus) = consensus(&lodestar, home, genesis, engine, *after);
+            let before_stall = Duration::from_secs(after + 4 * SECONDS_PER_SLOT);
+            let ready = process
+                .is_ready_within(before_stall, || consensus.get("/eth/v1/beacon/genesis").is_ok());
+            ready.then_some((process, consensus))
         });
+        let (lodestar, consensus) = started.expect("lodestar starts before its chain does");
         let _processes = [geth, lodestar];
         Some(Self { execution, consensus, genesis, _processes, _folder: folder })
     }
@@ -150,6 +127,45 @@ impl Beacon {
             (finalized.is_string() && number(finalized) >= slot).then_some(update)
         })
     }
+}
+
+/// Starts a consensus node whose chain begins in so many seconds.
+fn consensus(
+    lodestar: &Path,
+    home: &Path,
+    genesis: Hash,
+    engine: u16,
+    after: u64,
+) -> (Process, Rpc) {
+    let rest = free_port();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    let preload = lodestar.with_file_name("promises.cjs");
+    let url = format!("http://127.0.0.1:{rest}");
+    let mut command = Command::new("node");
+    command
+        .env("LODESTAR_PRESET", "minimal")
+        .env("LODESTAR_NETWORK", "dev")
+        .arg("--require")
+        .arg(preload)
+        .arg(lodestar)
+        .args(["dev", "--dataDir"])
+        .arg(home.join(format!("lodestar-{after}")))
+        .args(["--genesisTime", &(now.as_secs() + after).to_string()])
+        .args(["--genesisValidators", &VALIDATORS.to_string()])
+        .args(["--startValidators", &format!("0..{}", ACTIVE - 1)])
+        .args(["--genesisEth1Hash", &genesis.to_string()])
+        .args(["--params.SECONDS_PER_SLOT", &SECONDS_PER_SLOT.to_string()])
+        .args(["--params.ALTAIR_FORK_EPOCH", "0", "--params.BELLATRIX_FORK_EPOCH", "0"])
+        .args(["--params.CAPELLA_FORK_EPOCH", "0", "--params.TERMINAL_TOTAL_DIFFICULTY", "0"])
+        .args(["--eth1", "false", "--execution.urls", &format!("http://127.0.0.1:{engine}")])
+        .arg("--jwt-secret")
+        .arg(home.join("jwt"))
+        .args(["--rest", "--rest.address", "127.0.0.1", "--rest.port", &rest.to_string()])
+        .args(["--rest.namespace", "*", "--server", &url, "--discv5", "false"])
+        .args(["--mdns", "false", "--listenAddress", "127.0.0.1"])
+        .args(["--port", &free_port().to_string()])
+        .args(["--suggestedFeeRecipient", &format!("0x{}", "fe".repeat(20))]);
+    (Process::start("lodestar", home, command), Rpc::new(rest))
 }
 
 fn key() -> SecretKey {

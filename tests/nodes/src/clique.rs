@@ -196,8 +196,7 @@ fn start(geth: &Path, folder: &Path, genesis: &Path, number: u8, key: &SecretKey
         .args(["--allow-insecure-unlock", "--miner.gasprice", "1"]);
     let rpc = Rpc::new(port);
     let mut process = Process::start("geth", &home, command);
-    process
-        .wait_until(Duration::from_secs(30), || rpc.try_call("eth_blockNumber", json!([])).is_ok());
+    process.wait_until(|| rpc.try_call("eth_blockNumber", json!([])).is_ok());
     Signer { address, rpc, _process: process }
 }
 

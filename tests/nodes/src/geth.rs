@@ -37,9 +37,7 @@ impl GethDev {
             .args(["--authrpc.port", &free_port().to_string()]);
         let rpc = Rpc::new(port);
         let mut process = Process::start("geth", folder.path(), command);
-        process.wait_until(Duration::from_secs(30), || {
-            rpc.try_call("eth_blockNumber", json!([])).is_ok()
-        });
+        process.wait_until(|| rpc.try_call("eth_blockNumber", json!([])).is_ok());
         Some(Self { rpc, _process: process, _folder: folder })
     }
 
