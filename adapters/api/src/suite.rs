@@ -36,7 +36,7 @@ pub struct Follower {
 pub enum Reorganisation {
     /// It has just done so.
     Done,
-    /// Its blocks are final at once.
+    /// Its blocks are final at once, or nothing makes it take one back on demand.
     Impossible,
 }
 
@@ -101,7 +101,7 @@ pub async fn run<F: Fixture>(mut fixture: F) {
 /// # Errors
 /// What the source says.
 pub async fn delivery_from(
-    source: &impl Source,
+    source: &(impl Source + ?Sized),
     link: LinkId,
     lane: LaneNumber,
     from: MessageNumber,
@@ -139,6 +139,31 @@ async fn head<F: Fixture>(fixture: &F) -> LinkHead {
 fn view<F: Fixture>(fixture: &F) -> ClientView {
     let Follower { verifier, client } = fixture.follower();
     verifier.view(&client, fixture.now()).expect("a client")
+}
+
+/// Leads a client of the chain to the set that vouches for the newest head, as a relayer does, and
+/// gives it with that head and the number of updates.
+async fn lead<F: Fixture>(fixture: &mut F, mut client: Vec<u8>) -> (Vec<u8>, LinkHead, u64) {
+    let verifier = fixture.follower().verifier;
+    let mut updates = 0;
+    loop {
+        let view = verifier.view(&client, fixture.now()).expect("a client");
+        let adapter = fixture.adapter();
+        let shown = within("head", adapter.head(fixture.link(), &view)).await.expect("a head");
+        if shown.head.validators_root == view.validators_root {
+            return (client, shown, updates);
+        }
+        match within("client update", adapter.client_update(&view)).await.expect("an answer") {
+            Some(update) => {
+                let moved = verifier.update(&client, fixture.now(), &update);
+                client = moved.expect("an honest update").client;
+                updates += 1;
+                assert!(updates < 100, "the client is led in circles");
+            }
+            // It has left a set by the newest block; the next is under the set that it holds.
+            None => drop(send_and_wait(fixture, 1).await),
+        }
+    }
 }
 
 /// How many messages the chain has sent over the data lane, by its newest final block.

@@ -1,6 +1,6 @@
 //! What a chain says of itself, and how it proves what it sends.
 
-use super::{Fixture, head, leaf_of, send_and_wait, within};
+use super::{Fixture, Follower, lead, leaf_of, send_and_wait, within};
 use crate::{Declare, Source};
 use tombolo_crypto::{digest, log::verify_range};
 use tombolo_types::{
@@ -38,11 +38,10 @@ pub(super) async fn follows_final_heads<F: Fixture>(fixture: &mut F) {
 
 pub(super) async fn proves_every_lane<F: Fixture>(fixture: &mut F) {
     send_and_wait(fixture, 3).await;
-    let head = head(fixture).await;
-    let follower = fixture.follower();
-    let believe = |proof: &[u8], leaf: &LaneLeaf| {
-        follower.verifier.head(&follower.client, fixture.now(), proof, leaf)
-    };
+    let Follower { verifier, client } = fixture.follower();
+    let (client, head, _) = lead(fixture, client).await;
+    let believe =
+        |proof: &[u8], leaf: &LaneLeaf| verifier.head(&client, fixture.now(), proof, leaf);
     assert!(!head.lanes.is_empty(), "the link has no lanes");
     for proved in &head.lanes {
         let verified = believe(&proved.head_proof, &proved.leaf).expect("an honest head");
