@@ -2,7 +2,7 @@
 
 use crate::{link::LinkTask, trust::Trust};
 use std::collections::BTreeMap;
-use tombolo_adapter::{AdapterError, ClientView, LinkHead, Standing as Stand};
+use tombolo_adapter::{Ability, AdapterError, ClientView, LinkHead, Standing as Stand};
 use tombolo_crypto::digest;
 use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
@@ -173,6 +173,10 @@ async fn carry_step(
     let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
     match step {
         Step::UpdateClient { .. } => {
+            // A client that only heads move has nothing to be led by.
+            if source.descriptor().require(Ability::ClientUpdates).is_err() {
+                return Ok(Done::Nothing);
+            }
             let client = sink.client_status(task.id).await?;
             let Some(update) = source.client_update(&client).await? else {
                 return Ok(Done::Nothing);

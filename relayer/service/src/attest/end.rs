@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::task::JoinSet;
 use tombolo_adapter::{
-    AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Sink, Source,
-    SubmitOutcome,
+    Ability, AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Query,
+    Sink, Source, SubmitOutcome, TransactionStatus,
 };
 use tombolo_crypto::{digest, secp256k1};
 use tombolo_relayer_core::End;
@@ -19,7 +19,7 @@ use tombolo_types::{
     Address, Epoch, Height, MessageNumber,
     attested::AttestedProof,
     header::Signature,
-    id::LinkId,
+    id::{LinkId, TxId},
     lane::{Delivery, LaneKey, LaneLeaf, RangeProof},
 };
 
@@ -36,8 +36,9 @@ pub enum OwnProof {
 }
 
 /// A chain whose heads are attested by nodes of a link in mode 2 or 3.
-pub struct Attested {
-    inner: Arc<dyn Chain>,
+pub struct Attested<C: ?Sized = dyn Chain> {
+    inner: Arc<C>,
+    descriptor: Descriptor,
     of: End,
     nodes: Vec<Arc<dyn Attest>>,
     threshold: usize,
@@ -46,17 +47,24 @@ pub struct Attested {
     away: Mutex<BTreeSet<String>>,
 }
 
-impl Attested {
+impl<C: Chain + ?Sized> Attested<C> {
     /// The end `of` of a link, attested by `threshold` of `nodes`.
     #[must_use]
     pub fn new(
-        inner: Arc<dyn Chain>,
+        inner: Arc<C>,
         of: End,
         nodes: Vec<Arc<dyn Attest>>,
         threshold: usize,
         own_proof: OwnProof,
     ) -> Self {
-        Self { inner, of, nodes, threshold, own_proof, away: Mutex::default() }
+        let mut descriptor = inner.descriptor().clone();
+        if own_proof == OwnProof::LeftOut {
+            // Every attested head moves such a client; there is nothing else that does.
+            descriptor.abilities.remove(&Ability::ProvenHeads);
+            descriptor.abilities.remove(&Ability::ClientUpdates);
+        }
+        let away = Mutex::default();
+        Self { inner, descriptor, of, nodes, threshold, own_proof, away }
     }
 
     /// Says once that a node gives no word, and once that it does again.
@@ -156,14 +164,14 @@ fn is_genuine(statement: &Statement, word: &Word) -> bool {
     secp256k1::recover(digest, &word.signature) == Ok(word.signer)
 }
 
-impl Declare for Attested {
+impl<C: Chain + ?Sized> Declare for Attested<C> {
     fn descriptor(&self) -> &Descriptor {
-        self.inner.descriptor()
+        &self.descriptor
     }
 }
 
 #[async_trait]
-impl Source for Attested {
+impl<C: Chain + ?Sized> Source for Attested<C> {
     async fn newest_head(&self) -> Result<ChainHead, AdapterError> {
         self.inner.newest_head().await
     }
@@ -205,16 +213,13 @@ impl Source for Attested {
     }
 
     async fn client_update(&self, client: &ClientView) -> Result<Option<Vec<u8>>, AdapterError> {
-        match self.own_proof {
-            OwnProof::Included => self.inner.client_update(client).await,
-            // Every attested head moves such a client; there is nothing else that does.
-            OwnProof::LeftOut => Ok(None),
-        }
+        self.descriptor.require(Ability::ClientUpdates)?;
+        self.inner.client_update(client).await
     }
 }
 
 #[async_trait]
-impl Sink for Attested {
+impl<C: Chain + ?Sized> Sink for Attested<C> {
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
         self.inner.deliver(delivery).await
     }
@@ -237,5 +242,12 @@ impl Sink for Attested {
         evidence: Vec<u8>,
     ) -> Result<SubmitOutcome, AdapterError> {
         self.inner.report_misbehaviour(link, evidence).await
+    }
+}
+
+#[async_trait]
+impl<C: Chain + Query + ?Sized> Query for Attested<C> {
+    async fn transaction(&self, id: TxId) -> Result<TransactionStatus, AdapterError> {
+        self.inner.transaction(id).await
     }
 }

@@ -74,7 +74,7 @@ fn view(pair: &Pair, client: &[u8]) -> ClientView {
 async fn shown(
     pair: &Pair,
     client: &[u8],
-    end: &Attested,
+    end: &Attested<impl tombolo_relayer::Chain + ?Sized>,
 ) -> Result<Result<(), Class>, AdapterError> {
     let head = end.head(pair.link, &view(pair, client)).await?;
     let proved = head.lanes.iter().find(|lane| lane.leaf.lane == DATA_LANE).unwrap();
