@@ -86,6 +86,8 @@ pub struct Endpoints {
     finality: Finality,
     /// The highest final height that was ever shown: one that goes back is a lagging node's.
     highest: AtomicU64,
+    /// The newest final block that was ever shown: one that goes away was not final (attack A27).
+    newest: Mutex<Option<SeenBlock>>,
     /// What contradicted what; once set, nothing is believed before an operator has looked.
     contradiction: Mutex<Option<String>>,
 }
@@ -122,6 +124,7 @@ impl Endpoints {
             all,
             finality,
             highest: AtomicU64::new(0),
+            newest: Mutex::new(None),
             contradiction: Mutex::new(None),
         })
     }
@@ -142,6 +145,51 @@ impl Endpoints {
     /// All nodes: what is sent goes to each.
     pub fn each(&self) -> impl Iterator<Item = &RootProvider<Ethereum>> {
         self.all.iter().map(|endpoint| &endpoint.provider)
+    }
+
+    /// The answer of the first node that has one, for what is proved anyway. A node that does not
+    /// have it yet is passed over (attack A25).
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`] where none has.
+    pub async fn first<'e, T, F>(
+        &'e self,
+        doing: &'static str,
+        ask: impl Fn(&'e RootProvider<Ethereum>) -> F,
+    ) -> Result<T, AdapterError>
+    where
+        F: Future<Output = Result<Option<T>, TransportError>>,
+    {
+        let mut silent = Vec::new();
+        for Endpoint { url, provider } in &self.all {
+            match ask(provider).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => silent.push(format!("{url}: unknown")),
+                Err(error) => silent.push(format!("{url}: {error}")),
+            }
+        }
+        Err(self.no_answer(doing, silent.join("; ")))
+    }
+
+    /// The first node that has a block, of those after the first `skip`, which come last.
+    ///
+    /// # Errors
+    /// As [`Self::first`].
+    pub async fn holder(
+        &self,
+        block: &SeenBlock,
+        skip: usize,
+    ) -> Result<&RootProvider<Ethereum>, AdapterError> {
+        let mut silent = Vec::new();
+        for Endpoint { url, provider } in self.all.iter().cycle().skip(skip).take(self.all.len()) {
+            match provider.get_block(BlockId::hash(block.hash)).await {
+                Ok(Some(_)) => return Ok(provider),
+                Ok(None) => silent.push(format!("{url}: unknown")),
+                Err(error) => silent.push(format!("{url}: {error}")),
+            }
+        }
+        let doing = "looking for a node that has a block";
+        Err(self.no_answer(doing, format!("{}; {}", block.hash, silent.join("; "))))
     }
 
     /// The error of a node that gives no answer.
@@ -266,13 +314,30 @@ impl Endpoints {
         }
     }
 
-    /// The newest final block.
+    /// The newest final block. The one that was shown before it must still be there.
     ///
     /// # Errors
-    /// As [`Self::agreed`].
+    /// As [`Self::agreed`]; [`AdapterError::Contradiction`], too, where a final block has gone, which
+    /// stops everything.
     pub async fn newest(&self) -> Result<SeenBlock, AdapterError> {
         let height = self.final_height().await?;
-        self.block(height).await
+        let newest = self.block(height).await?;
+        let before = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = before.filter(|before| *before != newest);
+        if let Some(before) = before {
+            let again = self.block(before.number).await?;
+            if again != before {
+                return Err(self.contradict(format!(
+                    "block {} was final with hash {} and now has hash {}",
+                    before.number, before.hash, again.hash
+                )));
+            }
+        }
+        let mut kept = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|kept| kept.number < newest.number) {
+            *kept = Some(newest.clone());
+        }
+        Ok(newest)
     }
 
     /// A final block by its number.

@@ -5,7 +5,10 @@
 //! and their leaves kept: a cache that a restart fills again. What is kept is checked against the
 //! root that the contract commits to before it is used.
 
-use crate::{contract::IGateway, endpoints::Endpoints};
+use crate::{
+    contract::IGateway,
+    endpoints::{Endpoints, SeenBlock},
+};
 use alloy::{primitives::Address, providers::Provider, rpc::types::Filter, sol_types::SolEvent};
 use std::collections::{BTreeMap, VecDeque};
 use tombolo_adapter::AdapterError;
@@ -43,64 +46,71 @@ pub(crate) struct SentLanes {
     gateway: Address,
     link: LinkId,
     lanes: BTreeMap<(LaneNumber, Epoch), LaneLog>,
+    from_block: u64,
     /// The first block whose events are not read yet.
     next_block: u64,
+    /// How many nodes have left out events.
+    skip: usize,
 }
 
 impl SentLanes {
     pub(crate) fn new(gateway: Address, link: LinkId, from_block: u64) -> Self {
-        Self { gateway, link, lanes: BTreeMap::new(), next_block: from_block }
+        let (lanes, next_block) = (BTreeMap::new(), from_block);
+        Self { gateway, link, lanes, from_block, next_block, skip: 0 }
     }
 
-    /// Reads the events of all blocks up to `until`, which is final.
+    /// Forgets everything, and begins again with the next node: this one has left something out, or
+    /// made something up.
+    pub(crate) fn distrust(&mut self) {
+        self.lanes.clear();
+        self.next_block = self.from_block;
+        self.skip = self.skip.saturating_add(1);
+    }
+
+    /// Reads the events of all blocks up to `until`, which is final, from a node that has it.
     ///
     /// # Errors
-    /// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`] where events are missing.
+    /// [`AdapterError::NoAnswer`], also where the node's events make up no lane.
     pub(crate) async fn read(
         &mut self,
         endpoints: &Endpoints,
-        until: u64,
+        until: &SeenBlock,
     ) -> Result<(), AdapterError> {
-        while self.next_block <= until {
-            let to = until.min(self.next_block.saturating_add(BLOCKS_AT_ONCE - 1));
+        if self.next_block > until.number {
+            return Ok(());
+        }
+        let node = endpoints.holder(until, self.skip).await?;
+        while self.next_block <= until.number {
+            let to = until.number.min(self.next_block.saturating_add(BLOCKS_AT_ONCE - 1));
             let filter = Filter::new()
                 .address(self.gateway)
                 .event_signature(IGateway::Sent::SIGNATURE_HASH)
                 .from_block(self.next_block)
                 .to_block(to);
-            let found = endpoints.any().get_logs(&filter).await;
+            let found = node.get_logs(&filter).await;
             let found = found.map_err(|error| endpoints.no_answer("reading events", error))?;
             for log in found {
-                let event = IGateway::Sent::decode_log_data(&log.inner.data).map_err(|error| {
-                    AdapterError::Contradiction {
-                        chain: endpoints.chain(),
-                        why: format!("an event of the gateway is malformed: {error}"),
-                    }
-                })?;
-                self.append(endpoints, &event)?;
+                let event = IGateway::Sent::decode_log_data(&log.inner.data);
+                let read = event.map_err(|error| error.to_string());
+                if let Err(why) = read.and_then(|event| self.append(&event)) {
+                    self.distrust();
+                    return Err(endpoints.no_answer("reading events", why));
+                }
             }
             self.next_block = to.saturating_add(1);
         }
         Ok(())
     }
 
-    fn append(
-        &mut self,
-        endpoints: &Endpoints,
-        event: &IGateway::Sent,
-    ) -> Result<(), AdapterError> {
+    fn append(&mut self, event: &IGateway::Sent) -> Result<(), String> {
         let (number, epoch) = (LaneNumber(event.lane), Epoch(event.epoch));
         let lane = self.lanes.entry((number, epoch)).or_default();
         let position = lane.log.size();
         if event.number != position {
-            return Err(AdapterError::Contradiction {
-                chain: endpoints.chain(),
-                why: format!(
-                    "the events of lane {number} go on with message {} after {position}; ask \
-                     another node",
-                    event.number
-                ),
-            });
+            return Err(format!(
+                "the events of lane {number} go on with message {} after {position}",
+                event.number
+            ));
         }
         let leaf = digest::message_leaf(
             self.link,

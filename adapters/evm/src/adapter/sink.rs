@@ -54,7 +54,8 @@ impl EvmAdapter {
             .event_signature(IHubGateway::ValidatorsChanged::SIGNATURE_HASH)
             .topic1(root)
             .from_block(self.config.from_block);
-        let found = self.endpoints.any().get_logs(&filter).await;
+        let node = self.endpoints.holder(&self.endpoints.newest().await?, 0).await?;
+        let found = node.get_logs(&filter).await;
         let found =
             found.map_err(|error| self.endpoints.no_answer("reading validator sets", error))?;
         let event = found.first().ok_or_else(|| AdapterError::NotFound {

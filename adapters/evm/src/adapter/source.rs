@@ -70,9 +70,10 @@ impl EvmAdapter {
         let slots: Vec<B256> = slots.into_iter().map(|slot| B256::from(slot.0)).collect();
         let doing = "asking for a proof";
         let at = BlockId::hash(block.hash);
-        let proof = self.endpoints.any().get_proof(self.config.gateway, slots).block_id(at).await;
+        let node = self.endpoints.holder(block, 0).await?;
+        let proof = node.get_proof(self.config.gateway, slots).block_id(at).await;
         let proof = proof.map_err(|error| self.endpoints.no_answer(doing, error))?;
-        let header = self.endpoints.any().get_block(at).await;
+        let header = node.get_block(at).await;
         let header = header.map_err(|error| self.endpoints.no_answer(doing, error))?;
         let header = header
             .ok_or_else(|| self.endpoints.no_answer(doing, format!("no block {}", block.hash)))?;
@@ -193,12 +194,13 @@ impl Source for EvmAdapter {
             });
         }
         let mut sent = self.sent.lock().await;
-        sent.read(&self.endpoints, newest.number).await?;
+        sent.read(&self.endpoints, &newest).await?;
         if epoch == leaf.epoch && !sent.suits(key.lane, epoch, leaf.size, leaf.root) {
-            return Err(self.contradiction(format!(
-                "the events of lane {} do not make up root {}",
-                key.lane, leaf.root
-            )));
+            // One node's events are believed for the root that enough nodes agree on, or not at all.
+            sent.distrust();
+            let why =
+                format!("one node's, of lane {}, do not make up root {}", key.lane, leaf.root);
+            return Err(self.endpoints.no_answer("reading events", why));
         }
         sent.forget(key.lane, leaf.epoch, self.view(&newest).taken(key.lane).await?);
         let most = (count.min(DELIVERY_MESSAGES_MAX), DELIVERY_BYTES_MAX);

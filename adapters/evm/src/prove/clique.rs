@@ -81,13 +81,21 @@ pub(crate) async fn newest_anchor(
     })
 }
 
-/// A Clique chain, final by depth: more than half of the signers on top.
+/// A Clique chain. A client of it holds a block for final that more than half of its signers have
+/// built upon; where votes have made them more than the configured depth is for, what is shown lies
+/// deeper.
 pub(crate) struct CliqueProver {
-    /// How many blocks make one final.
+    /// How many blocks make one final, by the configuration.
     pub(crate) depth: u64,
 }
 
 impl CliqueProver {
+    /// How many blocks make one final after which these may sign.
+    fn on_top(&self, signers: &[Address]) -> u64 {
+        let more_than_half = (signers.len() as u64 / 2).saturating_add(1);
+        self.depth.max(more_than_half)
+    }
+
     /// The headers `from ..= to`, RLP.
     async fn headers(
         &self,
@@ -125,10 +133,10 @@ impl CliqueProver {
 
 /// A header as the chain hashes it.
 async fn header(endpoints: &Endpoints, number: u64) -> Result<Vec<u8>, AdapterError> {
-    let doing = "asking for a header";
-    let block = endpoints.any().get_block(BlockId::number(number)).await;
-    let block = block.map_err(|error| endpoints.no_answer(doing, error))?;
-    let block = block.ok_or_else(|| endpoints.no_answer(doing, format!("no block {number}")))?;
+    let at = BlockId::number(number);
+    let block =
+        endpoints.first("asking for a header", |node| async move { node.get_block(at).await });
+    let block = block.await?;
     let (encoded, hash): (Vec<u8>, B256) = {
         let header: &Header = &block.header.inner;
         let encoded = alloy::rlp::encode(header);
@@ -150,9 +158,15 @@ async fn header(endpoints: &Endpoints, number: u64) -> Result<Vec<u8>, AdapterEr
 #[async_trait]
 impl Prover for CliqueProver {
     async fn newest(&self, endpoints: &Endpoints) -> Result<(SeenBlock, Hash), AdapterError> {
-        let block = endpoints.newest().await?;
-        let signers = self.signers(endpoints, block.number).await?;
-        let root = validators_root(Height(block.number), &signers);
+        let newest = endpoints.newest().await?;
+        let mut signers = self.signers(endpoints, newest.number).await?;
+        let deeper = self.on_top(&signers).saturating_sub(self.depth);
+        if deeper == 0 {
+            return Ok((newest.clone(), validators_root(newest.height(), &signers)));
+        }
+        let block = endpoints.final_block(newest.number.saturating_sub(deeper)).await?;
+        signers = self.signers(endpoints, block.number).await?;
+        let root = validators_root(block.height(), &signers);
         Ok((block, root))
     }
 
@@ -166,7 +180,7 @@ impl Prover for CliqueProver {
             return Ok(Vec::new());
         }
         // What makes the block final stands on top of it.
-        let to = block.number.saturating_add(self.depth);
+        let to = endpoints.newest().await?.number.saturating_add(self.depth);
         let headers = self.headers(endpoints, follower.height.0.saturating_add(1), to).await?;
         Ok(CliqueAdvance { headers }.encode())
     }
@@ -176,12 +190,15 @@ impl Prover for CliqueProver {
         endpoints: &Endpoints,
         client: &ClientView,
     ) -> Result<Option<Vec<u8>>, AdapterError> {
-        let newest = endpoints.newest().await?.number;
-        let height = newest.min(client.height.0.saturating_add(HEADERS_AT_ONCE));
+        let (newest, _) = self.newest(endpoints).await?;
+        let height = newest.number.min(client.height.0.saturating_add(HEADERS_AT_ONCE));
         if height <= client.height.0 {
             return Ok(None);
         }
-        let to = height.saturating_add(self.depth);
+        let tip = endpoints.newest().await?.number.saturating_add(self.depth);
+        // A vote on the way may let fewer signers take turns; twice as many blocks hold enough.
+        let on_top = self.on_top(&self.signers(endpoints, height).await?);
+        let to = tip.min(height.saturating_add(on_top.saturating_mul(2)));
         let headers = self.headers(endpoints, client.height.0.saturating_add(1), to).await?;
         let advance = CliqueAdvance { headers }.encode();
         Ok(Some(EvmUpdate { height: Height(height), advance }.encode()))
