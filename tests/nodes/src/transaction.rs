@@ -45,11 +45,39 @@ impl Sender {
         self.include(Some(to), data, wei)
     }
 
+    /// Sends calls of one contract with consecutive nonces, and gives the ids of their transactions
+    /// at once.
+    #[must_use]
+    pub fn broadcast(&self, to: Address, calls: &[Vec<u8>]) -> Vec<Hash> {
+        (self.nonce()..)
+            .zip(calls)
+            .map(|(nonce, call)| self.hand_in(&self.sign(nonce, Some(to), call, 0)))
+            .collect()
+    }
+
+    /// As [`Self::broadcast`]; waits until all are in blocks and have succeeded.
+    pub fn send_all(&self, to: Address, calls: &[Vec<u8>]) {
+        for id in self.broadcast(to, calls) {
+            self.receipt(id);
+        }
+    }
+
     fn include(&self, to: Option<Address>, data: &[u8], wei: u64) -> Value {
+        let id = self.hand_in(&self.sign(self.nonce(), to, data, wei));
+        self.receipt(id)
+    }
+
+    fn nonce(&self) -> u64 {
         let pending = json!([self.address().to_string(), "pending"]);
-        let nonce = quantity(&self.rpc.call("eth_getTransactionCount", pending));
-        let raw = format!("0x{}", hex::encode(self.sign(nonce, to, data, wei)));
-        let id: Hash = hash(&self.rpc.call("eth_sendRawTransaction", json!([raw])));
+        quantity(&self.rpc.call("eth_getTransactionCount", pending))
+    }
+
+    fn hand_in(&self, raw: &[u8]) -> Hash {
+        let raw = format!("0x{}", hex::encode(raw));
+        hash(&self.rpc.call("eth_sendRawTransaction", json!([raw])))
+    }
+
+    fn receipt(&self, id: Hash) -> Value {
         let receipt = wait_until("receipt", Duration::from_secs(60), || {
             let receipt = self.rpc.call("eth_getTransactionReceipt", json!([id.to_string()]));
             (!receipt.is_null()).then_some(receipt)

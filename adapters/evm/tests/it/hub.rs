@@ -10,14 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tombolo_adapter::{Finality, Query as _, TransactionStatus};
-use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_hub::{Hub, HubCall, govern::Act, query};
 use tombolo_ledger::{Call, lanes::Link};
 use tombolo_sim::{Pace, Settings, SimAdapter, SimChain};
 use tombolo_types::{
     Height, Power, UnixMillis,
     header::{Anchor, Genesis, GenesisIdentity, HEADER_VERSION, Validator, ValidatorSet},
-    id::LinkId,
+    id::{IdentityId, LinkId, TxId},
     message::Role,
 };
 
@@ -32,7 +32,8 @@ pub(crate) fn wall() -> UnixMillis {
 }
 
 const STAKEHOLDER: u8 = 1;
-const RELAYER: u8 = 5;
+/// Whose key the relayer signs with at the hub.
+pub(crate) const RELAYER: u8 = 5;
 const VALIDATORS: [u8; 4] = [21, 22, 23, 24];
 
 /// A hub that makes blocks by the wall's clock until it is dropped.
@@ -105,11 +106,20 @@ impl TestHub {
         self.chain.anchor()
     }
 
-    /// The stakeholder, who is a quorum alone, proposes and so decides.
-    pub(crate) async fn enact(&self, act: Act) {
-        let call = Call::Own(HubCall::Propose(Box::new(act)));
+    pub(crate) fn stakeholder(&self) -> IdentityId {
+        digest::identity_id(key(STAKEHOLDER).address())
+    }
+
+    /// Has the stakeholder make a call, and a block hold it.
+    pub(crate) fn submit(&self, call: Call<HubCall>) -> TxId {
         let id = self.chain.submit(&key(STAKEHOLDER), call).unwrap();
         self.chain.produce();
+        id
+    }
+
+    /// The stakeholder, who is a quorum alone, proposes and so decides.
+    pub(crate) async fn enact(&self, act: Act) {
+        let id = self.submit(Call::Own(HubCall::Propose(Box::new(act))));
         let status = self.adapter().transaction(id).await.unwrap();
         assert!(matches!(status, TransactionStatus::Applied { .. }), "{status:?}");
     }

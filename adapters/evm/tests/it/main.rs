@@ -4,3 +4,5 @@
 mod clique;
 mod htlc;
 mod hub;
+mod link;
+mod suite;
