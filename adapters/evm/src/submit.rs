@@ -9,7 +9,7 @@ use crate::{
 };
 use alloy::{
     consensus::{SignableTransaction, TxEip1559, TxEnvelope},
-    eips::eip2718::Encodable2718,
+    eips::{BlockId, eip2718::Encodable2718},
     network::TransactionBuilder,
     primitives::{Address, Bytes, TxHash, TxKind, U256},
     providers::Provider,
@@ -130,20 +130,25 @@ impl Submitter {
         if let Some(gas) = call.gas {
             request = request.with_gas_limit(gas);
         }
-        match endpoints.any().call(request).await {
-            Ok(_) => Ok(None),
-            Err(error) => match refusal::of_error(&error) {
-                Some(refusal) => Ok(Some(refusal)),
-                None => Err(endpoints.no_answer("trying a call", error)),
-            },
-        }
+        let at = |block| endpoints.any().call(request.clone()).block(block);
+        let Err(error) = at(BlockId::pending()).await else { return Ok(None) };
+        let Some(refusal) = refusal::of_error(&error) else {
+            return Err(endpoints.no_answer("trying a call", error));
+        };
+        // What waits for a block may wait for ever: a transaction of ours that offers too little must
+        // not make its own repetition, which offers more, look needless.
+        Ok(at(BlockId::latest()).await.is_err().then_some(refusal))
     }
 
     async fn gas(&self, endpoints: &Endpoints, call: &ContractCall) -> Result<u64, AdapterError> {
         if let Some(gas) = call.gas {
             return Ok(gas);
         }
-        let estimate = endpoints.any().estimate_gas(self.request(call)).await;
+        let at = |block| endpoints.any().estimate_gas(self.request(call)).block(block);
+        let estimate = match at(BlockId::pending()).await {
+            Ok(estimate) => Ok(estimate),
+            Err(_) => at(BlockId::latest()).await,
+        };
         let estimate = estimate.map_err(|error| match refusal::of_error(&error) {
             Some(refusal) => AdapterError::Refused { chain: endpoints.chain(), refusal },
             None => endpoints.no_answer("estimating gas", error),
