@@ -92,6 +92,8 @@ impl Linked {
                 serde_json::json!([key(number).address().to_string(), "0x56bc75e2d63100000"]);
             let _ = anvil.rpc.call("anvil_setBalance", gift);
         }
+        // Blocks made within one second would have one time, and times must rise with heights.
+        let _ = anvil.rpc.call("anvil_setBlockTimestampInterval", serde_json::json!([1]));
         let chain = (chain_id, hash(&genesis["hash"]));
         let finality = Finality::Depth(depth);
         let new = Gateway::create(chain, Rpc::of(urls), finality, Proof::None, 2).await;
@@ -362,6 +364,12 @@ impl Relayer {
     pub(crate) async fn stop(self) {
         self.cancel.cancel();
         self.running.await.unwrap();
+    }
+
+    /// Ends it wherever it is.
+    pub(crate) async fn kill(self) {
+        self.running.abort();
+        assert!(self.running.await.unwrap_err().is_cancelled());
     }
 }
 

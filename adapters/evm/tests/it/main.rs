@@ -1,7 +1,10 @@
 //! The adapter against real nodes, with a real hub's state machine on the other side. Where a node
 //! is not there, the test says so on the terminal.
 
+mod attacks;
 mod clique;
+mod crashes;
+mod faulty;
 mod htlc;
 mod hub;
 mod link;

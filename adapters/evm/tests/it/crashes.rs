@@ -1,0 +1,120 @@
+//! A relayer that dies, and transactions that do: what is on its way ends once.
+
+use crate::{
+    attacks::{World, on_anvil},
+    link::{Relayer, until},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tombolo_adapter::Sink as _;
+use tombolo_test_nodes::{quantity, wait_until};
+
+impl World {
+    /// Makes blocks only when told.
+    fn stop_mining(&self) {
+        let _ = self.call("evm_setAutomine", json!([false]));
+    }
+
+    /// The one transaction that waits for a block, once it is another than `before`.
+    fn waiting(&self, before: &Value) -> Value {
+        wait_until("transaction that waits", Duration::from_secs(30), || {
+            let pool = self.call("txpool_content", json!([]));
+            let accounts = pool["pending"].as_object()?.values();
+            let mut all = accounts.flat_map(|account| account.as_object().unwrap().values());
+            let found = all.next()?.clone();
+            assert!(all.next().is_none(), "more than one transaction waits: {pool}");
+            (found["hash"] != before["hash"]).then_some(found)
+        })
+    }
+}
+
+/// A transaction that the node drops is sent again, and one that a rising fee leaves behind is
+/// replaced by one that offers more; one of them counts. Attack: A37
+#[test]
+fn a37_what_is_dropped_comes_again_and_outbids_a_rising_fee() {
+    on_anvil(async |mut world| {
+        let delivery = world.delivery().await;
+        let received = world.on_chain().await.received;
+        world.stop_mining();
+        let adapter = world.adapter.clone();
+        let delivering = tokio::spawn(async move { adapter.deliver(delivery).await });
+        let first = world.waiting(&Value::Null);
+        let _ = world.call("anvil_dropTransaction", json!([first["hash"]]));
+        let again = world.waiting(&Value::Null);
+        assert_eq!(again["hash"], first["hash"]);
+        let offered = quantity(&first["maxFeePerGas"]);
+        for _ in 0..3 {
+            let above = json!([format!("{:#x}", offered + 1)]);
+            let _ = world.call("anvil_setNextBlockBaseFeePerGas", above);
+            world.mine(1);
+        }
+        let raised = world.waiting(&first);
+        assert_eq!(raised["nonce"], first["nonce"]);
+        assert!(quantity(&raised["maxFeePerGas"]) > offered / 8 * 9);
+        assert!(!delivering.is_finished());
+        world.mine(1);
+        delivering.await.unwrap().unwrap();
+        assert_eq!(world.on_chain().await.received, received + 1);
+    });
+}
+
+/// A process that dies after it has sent finds its nonce on the chain: what was on its way is what
+/// it sends again, and it counts once.
+#[test]
+fn a41_who_dies_after_sending_sends_the_same_again() {
+    on_anvil(async |mut world| {
+        let delivery = world.delivery().await;
+        let received = world.on_chain().await.received;
+        world.stop_mining();
+        let (adapter, again) = (world.adapter.clone(), delivery.clone());
+        let dying = tokio::spawn(async move { adapter.deliver(again).await });
+        let sent = world.waiting(&Value::Null);
+        dying.abort();
+        assert!(dying.await.unwrap_err().is_cancelled());
+
+        let (front, config) = world.front().await;
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        let delivering = tokio::spawn(async move { adapter.deliver(delivery).await });
+        wait_until("second sending", Duration::from_secs(30), || (front.sent() > 0).then_some(()));
+        world.mine(1);
+        let outcome = delivering.await.unwrap().unwrap();
+        assert_eq!(json!(outcome.transaction.to_string()), sent["hash"]);
+        assert_eq!(world.on_chain().await.received, received + 1);
+    });
+}
+
+/// Killed whenever one of the two ends has just moved, and started anew by what the chains say: both
+/// lanes end complete, in order, nothing twice.
+#[test]
+fn a41_a_relayer_that_is_killed_again_and_again_loses_and_repeats_nothing() {
+    const ROUNDS: u64 = 8;
+    on_anvil(async |mut world| {
+        for round in 0..ROUNDS {
+            world.linked.share(2);
+            world.linked.begin(2);
+            let (hub, tip) = (world.on_hub().await.received, world.tip());
+            let adapter = world.linked.adapter().await;
+            let relayer = Relayer::start(world.linked.task(&adapter));
+            let reports = relayer.reports.clone();
+            until("one end moves", &reports, async || match round % 2 {
+                0 => world.tip() > tip,
+                _ => world.on_hub().await.received > hub,
+            })
+            .await;
+            relayer.kill().await;
+        }
+        let adapter = world.linked.adapter().await;
+        let relayer = Relayer::start(world.linked.task(&adapter));
+        until("everything has arrived", &relayer.reports, async || {
+            let (hub, chain) = (world.on_hub().await, world.on_chain().await);
+            (hub.received, chain.received) == (chain.size, hub.size)
+        })
+        .await;
+        relayer.stop().await;
+        let (hub, chain) = (world.on_hub().await, world.on_chain().await);
+        assert_eq!((hub.received, hub.received_root), (chain.size, chain.root));
+        assert_eq!((chain.received, chain.received_root), (hub.size, hub.root));
+        // Each share, and for each commit a vote and what was done about the decision.
+        assert_eq!(chain.size, 2 * ROUNDS + 2 * 2 * ROUNDS);
+    });
+}

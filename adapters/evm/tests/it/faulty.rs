@@ -1,0 +1,161 @@
+//! A fake in front of a real node: it passes on what it is asked, and alters what is answered.
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+use serde_json::{Value, json};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// What a node does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// Gives no answer.
+    Silent,
+    /// Shows the chain as it was so many blocks ago.
+    Lags(u64),
+    /// Knows nothing of what this method asks for.
+    Null(&'static str),
+    /// Shows another hash of every block.
+    Equivocates,
+    /// Alters what contracts answer.
+    Forges,
+    /// Leaves out every event.
+    Withholds,
+    /// Serves a chain with another id.
+    OtherChain,
+}
+
+/// A node's fake front.
+pub(crate) struct Faulty {
+    pub(crate) url: String,
+    fault: Arc<Mutex<Fault>>,
+    sent: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+struct Front {
+    node: String,
+    http: reqwest::Client,
+    fault: Arc<Mutex<Fault>>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    /// Listens until the runtime ends.
+    pub(crate) async fn in_front_of(node: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let fault = Arc::new(Mutex::new(Fault::None));
+        let sent = Arc::new(AtomicUsize::new(0));
+        let front = Front {
+            node: node.to_owned(),
+            http: reqwest::Client::new(),
+            fault: fault.clone(),
+            sent: sent.clone(),
+        };
+        let app = Router::new().route("/", post(answer)).with_state(front);
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, fault, sent }
+    }
+
+    /// Three of them.
+    pub(crate) async fn three(node: &str) -> [Self; 3] {
+        let front = || Self::in_front_of(node);
+        [front().await, front().await, front().await]
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    /// How many transactions went through it, repeated ones included.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer(
+    State(front): State<Front>,
+    Json(request): Json<Value>,
+) -> Result<Json<Value>, StatusCode> {
+    let fault = *front.fault.lock().unwrap();
+    let method = request["method"].as_str().unwrap_or_default().to_owned();
+    let mut answer = match fault {
+        Fault::Silent => return Err(StatusCode::BAD_GATEWAY),
+        Fault::Lags(blocks) => front.lagging(request, &method, blocks).await,
+        _ => front.pass_on(request).await,
+    };
+    if method == "eth_sendRawTransaction" {
+        front.sent.fetch_add(1, Ordering::Relaxed);
+    }
+    match (fault, method.as_str()) {
+        (Fault::Null(nothing), _) if nothing == method => answer["result"] = Value::Null,
+        (Fault::Equivocates, "eth_getBlockByNumber") if answer["result"].is_object() => {
+            answer["result"]["hash"] = json!(format!("0x{}", "66".repeat(32)));
+        }
+        (Fault::Forges, "eth_call") => {
+            let forged =
+                answer["result"].as_str().map(|words| format!("{}1", &words[..words.len() - 1]));
+            answer["result"] = json!(forged);
+        }
+        (Fault::Withholds, "eth_getLogs") => answer["result"] = json!([]),
+        (Fault::OtherChain, "eth_chainId") => answer["result"] = json!("0x1"),
+        _ => {}
+    }
+    Ok(Json(answer))
+}
+
+fn number(value: &Value) -> Option<u64> {
+    u64::from_str_radix(value.as_str()?.trim_start_matches("0x"), 16).ok()
+}
+
+impl Front {
+    async fn pass_on(&self, request: Value) -> Value {
+        let sent = self.http.post(&self.node).json(&request).send().await.unwrap();
+        sent.json().await.unwrap()
+    }
+
+    async fn ask(&self, method: &str, params: Value) -> Value {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        self.pass_on(request).await["result"].take()
+    }
+
+    /// The answer of a node that has all but the newest `blocks`.
+    async fn lagging(&self, mut request: Value, method: &str, blocks: u64) -> Value {
+        let tip = number(&self.ask("eth_blockNumber", json!([])).await).unwrap();
+        let tip = tip.saturating_sub(blocks);
+        let (id, newest) = (request["id"].clone(), format!("{tip:#x}"));
+        let reply = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
+        let params = &mut request["params"];
+        match method {
+            "eth_blockNumber" => return reply(json!(newest)),
+            "eth_getBlockByNumber" if params[0] == "latest" => params[0] = json!(newest),
+            "eth_getLogs" => {
+                if number(&params[0]["fromBlock"]).is_some_and(|from| from > tip) {
+                    return reply(json!([]));
+                }
+                params[0]["toBlock"] = json!(newest);
+            }
+            "eth_call" | "eth_getStorageAt" | "eth_getProof" => {
+                let at = params.as_array().and_then(|params| params.last()).cloned();
+                let hash = at.map(|at| at["blockHash"].clone()).unwrap_or_default();
+                let block = self.ask("eth_getBlockByHash", json!([hash, false])).await;
+                if number(&block["number"]).is_some_and(|number| number > tip) {
+                    let error = json!({ "code": -32_000, "message": "header not found" });
+                    return json!({ "jsonrpc": "2.0", "id": id, "error": error });
+                }
+            }
+            _ => {}
+        }
+        let mut answer = self.pass_on(request).await;
+        let result = &mut answer["result"];
+        let at = number(&result["number"]).or_else(|| number(&result["blockNumber"]));
+        if at.is_some_and(|at| at > tip) {
+            *result = Value::Null;
+        }
+        answer
+    }
+}
