@@ -13,7 +13,7 @@ use crate::{AdapterError, ClientView, LinkHead, ProvedLeaf, Query, Sink, Source}
 use async_trait::async_trait;
 use std::{future::Future, time::Duration};
 use tombolo_types::{
-    LaneNumber, MessageNumber, UnixMillis,
+    Height, LaneNumber, MessageNumber, UnixMillis,
     id::LinkId,
     lane::{DATA_LANE, Delivery, Direction, LaneKey},
     verifier::Verifier,
@@ -174,6 +174,21 @@ async fn sent<F: Fixture>(fixture: &F) -> u64 {
 /// How many messages the chain has taken over the data lane, by its newest final block.
 async fn received<F: Fixture>(fixture: &F) -> u64 {
     leaf_of(&head(fixture).await, DATA_LANE).leaf.received
+}
+
+/// The same, once a head is shown that holds the block at `height`: what proves a head may lag
+/// behind what makes a block final.
+async fn received_at<F: Fixture>(fixture: &F, height: Height) -> u64 {
+    within("head", async {
+        loop {
+            let head = head(fixture).await;
+            if head.head.height >= height {
+                return leaf_of(&head, DATA_LANE).leaf.received;
+            }
+            fixture.adapter().next_head(head.head.height).await.expect("next head");
+        }
+    })
+    .await
 }
 
 /// Has the chain send `count` requests, and waits until they are final.
