@@ -14,7 +14,7 @@ use tombolo_hub::{
     grant::{Grant, GrantKey, Purpose},
 };
 use tombolo_islet::signer::now;
-use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone};
+use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone, skipped};
 use tombolo_types::{
     Address, Hash,
     action::Branch,
@@ -329,7 +329,7 @@ fn an_islet_and_ethereum_share_and_commit_without_a_trusted_party() {
     run(linked.share(1, false));
     match std::env::var_os(LONG) {
         Some(_) => run(linked.commit(&network.sender())),
-        None => eprintln!("SKIPPED: two-phase commit on proof of stake takes 5 min; set {LONG}=1"),
+        None => skipped(&format!("two-phase commit on proof of stake takes 5 min; set {LONG}=1")),
     }
 }
 

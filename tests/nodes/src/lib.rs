@@ -63,11 +63,15 @@ impl Kind {
         if found.exists() {
             return Some(found);
         }
-        // Not `eprintln!`: the runner would keep what a passing test prints.
-        let mut terminal = std::io::stderr();
-        let _ = writeln!(terminal, "SKIPPED: {self:?} not found; get it by tests/nodes/{script}");
+        skipped(&format!("{self:?} not found; get it by tests/nodes/{script}"));
         None
     }
+}
+
+/// Says on the terminal what is not tested, and why.
+pub fn skipped(why: &str) {
+    // Not `eprintln!`: the runner would keep what a passing test prints.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// The folder of all nodes.
