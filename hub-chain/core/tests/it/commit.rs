@@ -41,7 +41,7 @@ fn world() -> (World, Envelope) {
     (world, token)
 }
 
-fn item_of(envelope: &Envelope) -> tombolo_types::id::DataId {
+pub(crate) fn item_of(envelope: &Envelope) -> tombolo_types::id::DataId {
     digest::data_id(envelope.home, envelope.owner, &envelope.local_id)
 }
 
@@ -56,11 +56,11 @@ fn grant(
     world.hub.run(1, HubCall::Grant(Box::new(Grant { key, expires })))
 }
 
-fn move_out(world: &World, token: &Envelope) -> Action {
+pub(crate) fn move_out(world: &World, token: &Envelope) -> Action {
     Action::MoveOut(MoveOut { item: item_of(token), from: key(90).address(), to_chain: world.b.id })
 }
 
-fn move_in(world: &World, token: &Envelope, owner: u8) -> MoveIn {
+pub(crate) fn move_in(world: &World, token: &Envelope, owner: u8) -> MoveIn {
     let canonical = canonical(token.clone());
     MoveIn {
         item: item_of(token),
@@ -77,7 +77,12 @@ fn move_in(world: &World, token: &Envelope, owner: u8) -> MoveIn {
 }
 
 /// A Begin of these branches by party `beginner`, authorised for every account taken from.
-fn begin_of(world: &World, beginner: u8, branches: Vec<Branch>, deadline_ms: u64) -> Begin {
+pub(crate) fn begin_of(
+    world: &World,
+    beginner: u8,
+    branches: Vec<Branch>,
+    deadline_ms: u64,
+) -> Begin {
     let mut authorisations = Vec::new();
     for (position, branch) in (0u32..).zip(&branches) {
         let mut accounts: Vec<_> =

@@ -16,5 +16,6 @@ mod identity;
 mod link;
 mod modes;
 mod policy;
+mod privilege;
 mod swap;
 mod world;

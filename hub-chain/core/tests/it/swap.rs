@@ -44,7 +44,7 @@ const FAR: ChainId = ChainId([0xfa; 32]);
 
 /// Two linked chains that declare themselves, and accounts of parties 1 and 2 on each; and a chain to
 /// which no link leads.
-fn world() -> World {
+pub(crate) fn world() -> World {
     world_with(2)
 }
 
@@ -124,7 +124,7 @@ fn offer(world: &mut World, order: Order) -> Result<OrderId, Refusal> {
     run(world, 1, SwapCall::Offer(order)).map(|()| id)
 }
 
-fn offer_plain(world: &mut World) -> Result<OrderId, Refusal> {
+pub(crate) fn offer_plain(world: &mut World) -> Result<OrderId, Refusal> {
     let order = plain(world);
     offer(world, order)
 }
