@@ -4,6 +4,7 @@ use crate::{
     network::Devnet,
     party::{Certificate, Ledger, Party, Station, coin, pay, schema_of, until, until_within},
     run::{good, last_json, refused, run, tombolo},
+    sockets::{Watch, port_of},
 };
 use alloy::{sol, sol_types::SolCall as _};
 use serde_json::{Value, json};
@@ -272,7 +273,10 @@ fn transactions(rpc: &Rpc, account: &str) -> Value {
 
 /// Mode 1: what two islets do, an islet and a Clique chain do, and no party is trusted on the way.
 ///
-/// Req: Y4560-10.2-1.1, Y4560-10.2-1.2
+/// What a contract may not do is in Deliveries.t.sol: whoever is neither registry nor vault sends
+/// nothing. And no process of one ledger is ever connected to one of another.
+///
+/// Req: Y4560-10.2-1.1, Y4560-10.2-1.2, Y4560-10.2-1.3
 #[test]
 fn an_islet_and_a_clique_chain_share_commit_and_move_without_a_trusted_party() {
     let _alone = alone();
@@ -280,12 +284,20 @@ fn an_islet_and_a_clique_chain_share_commit_and_move_without_a_trusted_party() {
     let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
     let words = [&proof[..], &["--finality-depth", "2"]].concat();
     let linked = Integration::new(Devnet::up(), network.rpc(), GETH_KEY, &words, "1");
+    let geths = network.signers.iter().map(|signer| ("geth", port_of(signer.rpc.url())));
+    let others = ["hub", "seattle", "mauna-loa", "relayer"];
+    let others = others.map(|name| (name, linked.devnet.serves(name).port()));
+    let parts: Vec<_> = geths.chain(others).collect();
+    let watch = Watch::of(&parts);
     run(async {
         linked.share(3, false).await;
         linked.share_back(&network.sender()).await;
         linked.commit(&network.sender()).await;
         linked.move_item().await;
     });
+    let by_the_relayer =
+        [("geth", "relayer"), ("hub", "relayer"), ("mauna-loa", "relayer"), ("relayer", "seattle")];
+    assert_eq!(watch.ended(), by_the_relayer.into());
 }
 
 /// Mode 2 on a chain without a root of its own: one node is trusted, and every record says so.

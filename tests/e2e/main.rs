@@ -12,6 +12,7 @@ mod network;
 mod party;
 mod relayers;
 mod run;
+mod sockets;
 mod strangers;
 mod swaps;
 mod swaps_evm;
