@@ -67,7 +67,7 @@ impl EvmAdapter {
     /// none yet; [`AdapterError::NoAnswer`].
     pub async fn connect(config: Config, signer: PrivateKeySigner) -> Result<Self, AdapterError> {
         let chain = config.chain();
-        let endpoints = Endpoints::connect(chain, &config.rpc, config.finality).await?;
+        let endpoints = Endpoints::new(chain, &config.rpc, config.finality)?;
         endpoints.check_chain(config.evm_chain_id, config.genesis).await?;
         let gateway = config.gateway;
         let missing = |error| match error {

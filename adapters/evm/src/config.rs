@@ -28,6 +28,9 @@ pub struct Rpc {
     pub agree: usize,
     /// How often each is asked in a second, at the most.
     pub requests_per_second: u32,
+    /// How long one answer may take, in milliseconds, connecting included; and for how long a node
+    /// that lets a request wait in vain is left alone.
+    pub answer_ms: u64,
     /// How often a request is repeated that a node was too busy for.
     pub retries: u32,
     /// The wait before the first repetition, in milliseconds; it doubles.
@@ -39,7 +42,14 @@ impl Rpc {
     #[must_use]
     pub fn of(urls: Vec<String>) -> Self {
         let agree = urls.len() / 2 + 1;
-        Self { urls, agree, requests_per_second: 500, retries: 3, retry_first_ms: 200 }
+        Self {
+            urls,
+            agree,
+            requests_per_second: 500,
+            answer_ms: 10_000,
+            retries: 3,
+            retry_first_ms: 200,
+        }
     }
 }
 

@@ -129,7 +129,7 @@ impl Deployer {
         signer: PrivateKeySigner,
     ) -> Result<Self, AdapterError> {
         let chain = follow::chain_id(evm_chain_id, Hash(genesis.0));
-        let endpoints = Endpoints::connect(chain, rpc, finality).await?;
+        let endpoints = Endpoints::new(chain, rpc, finality)?;
         endpoints.check_chain(evm_chain_id, genesis).await?;
         let submitter = Submitter::new(signer, evm_chain_id, fees);
         Ok(Self { endpoints, submitter, evm_chain_id, genesis })

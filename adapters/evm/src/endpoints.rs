@@ -7,7 +7,10 @@
 //! (attack A26). Fewer answers than must agree are no answer: a node that is away never lowers the
 //! number (attack A23).
 
-use crate::config::{Finality, Rpc};
+use crate::{
+    config::{Finality, Rpc},
+    transport::Transport,
+};
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
     network::Ethereum,
@@ -17,17 +20,18 @@ use alloy::{
     transports::{
         TransportError,
         layers::{RetryBackoffLayer, ThrottleLayer},
+        utils::guess_local_url,
     },
 };
 use std::{
-    collections::BTreeMap,
     fmt::Debug,
     future::Future,
     num::NonZeroU32,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tombolo_adapter::AdapterError;
 use tombolo_types::{Hash, Height, UnixMillis, id::ChainId};
@@ -83,6 +87,8 @@ pub struct Endpoints {
     chain: ChainId,
     all: Vec<Endpoint>,
     agree: usize,
+    /// The number of the first node that had an answer when all were last asked.
+    answering: AtomicUsize,
     finality: Finality,
     /// The highest final height that was ever shown: one that goes back is a lagging node's.
     highest: AtomicU64,
@@ -93,34 +99,32 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Connects to every node; one that cannot be reached now may answer later.
+    /// The ways to every node; one that cannot be reached now may answer later.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`] for an address that cannot be one.
-    pub async fn connect(
-        chain: ChainId,
-        rpc: &Rpc,
-        finality: Finality,
-    ) -> Result<Self, AdapterError> {
+    pub fn new(chain: ChainId, rpc: &Rpc, finality: Finality) -> Result<Self, AdapterError> {
+        let answer_within = Duration::from_millis(rpc.answer_ms);
         let mut all = Vec::with_capacity(rpc.urls.len());
         for url in &rpc.urls {
             let per_second = NonZeroU32::new(rpc.requests_per_second).unwrap_or(NonZeroU32::MAX);
-            // From the outside in: how often is asked, how often again.
+            let node =
+                Transport::to(url, answer_within).map_err(|error| AdapterError::NoAnswer {
+                    chain,
+                    doing: "reading the address of an RPC node",
+                    why: format!("{url}: {error}"),
+                })?;
+            // From the outside in: how often is asked, how often again, how long each time.
             let client = ClientBuilder::default()
                 .layer(ThrottleLayer::new_with_burst(per_second.get(), per_second))
                 .layer(RetryBackoffLayer::new(rpc.retries, rpc.retry_first_ms, u64::MAX))
-                .connect(url)
-                .await
-                .map_err(|error| AdapterError::NoAnswer {
-                    chain,
-                    doing: "connecting to an RPC node",
-                    why: format!("{url}: {error}"),
-                })?;
+                .transport(node, guess_local_url(url));
             all.push(Endpoint { url: url.clone(), provider: RootProvider::new(client) });
         }
         Ok(Self {
             chain,
             agree: rpc.agree,
+            answering: AtomicUsize::new(0),
             all,
             finality,
             highest: AtomicU64::new(0),
@@ -135,11 +139,11 @@ impl Endpoints {
         self.chain
     }
 
-    /// The first node: for what is proved anyway, and for sending.
+    /// A node that answers, as far as is known: for what is proved anyway, and for sending.
     #[must_use]
     pub fn any(&self) -> &RootProvider<Ethereum> {
         // Configuration refuses an empty list.
-        &self.all[0].provider
+        &self.all[self.answering.load(Ordering::Relaxed)].provider
     }
 
     /// All nodes: what is sent goes to each.
@@ -226,7 +230,11 @@ impl Endpoints {
             let answer = ask(&endpoint.provider);
             async move { (endpoint.url.as_str(), answer.await) }
         });
-        futures_util::future::join_all(asked).await
+        let answers = futures_util::future::join_all(asked).await;
+        if let Some(first) = answers.iter().position(|(_, answer)| answer.is_ok()) {
+            self.answering.store(first, Ordering::Relaxed);
+        }
+        answers
     }
 
     /// What at least so many nodes say as must agree. An answer that is absent (`None`) is unknown,
@@ -377,7 +385,7 @@ impl Endpoints {
         }
     }
 
-    /// What the first node says that it serves: the chain's EIP-155 id, and the hash of its block 0.
+    /// What a node says that it serves: the chain's EIP-155 id, and the hash of its block 0.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`].
@@ -391,10 +399,12 @@ impl Endpoints {
         Ok((id, first.header.hash))
     }
 
-    /// Refuses nodes of another chain. Req: D35-I.2-1
+    /// Refuses nodes of another chain. One that is away is not asked; should it serve another chain
+    /// once it is back, its first block is a contradiction. Req: D35-I.2-1
     ///
     /// # Errors
-    /// [`AdapterError::Refused`] with `E_PROOF` where one of them is.
+    /// [`AdapterError::Refused`] with `E_PROOF` where one of them is; [`AdapterError::NoAnswer`] where
+    /// fewer answer than must agree.
     pub async fn check_chain(&self, evm_chain_id: u64, genesis: B256) -> Result<(), AdapterError> {
         let answers = self
             .ask(|provider| async move {
@@ -403,17 +413,16 @@ impl Endpoints {
                 Ok((id, block.map(|block| block.header.hash)))
             })
             .await;
-        let mut ids: BTreeMap<&str, (u64, Option<B256>)> = BTreeMap::new();
+        let mut found = Vec::new();
+        let mut silent = Vec::new();
         for (url, answer) in answers {
-            ids.insert(
-                url,
-                answer.map_err(|error| {
-                    self.no_answer("asking for the chain's id", format!("{url}: {error}"))
-                })?,
-            );
+            match answer {
+                Ok(answer) => found.push((url, answer)),
+                Err(error) => silent.push(format!("{url}: {error}")),
+            }
         }
-        for (url, (id, found)) in ids {
-            if (id, found) != (evm_chain_id, Some(genesis)) {
+        for (url, (id, found)) in &found {
+            if (*id, *found) != (evm_chain_id, Some(genesis)) {
                 let message = format!(
                     "{url} serves chain {id} with genesis {found:?}, not chain {evm_chain_id} with \
                      {genesis}"
@@ -421,6 +430,13 @@ impl Endpoints {
                 let refusal = tombolo_types::Refusal::new(tombolo_types::Class::Proof, message);
                 return Err(AdapterError::Refused { chain: self.chain, refusal });
             }
+        }
+        let silent = silent.join("; ");
+        if found.len() < self.agree {
+            return Err(self.no_answer("asking for the chain's id", silent));
+        }
+        if !silent.is_empty() {
+            tracing::warn!(chain = %self.chain, silent, "starting without some rpc nodes");
         }
         Ok(())
     }

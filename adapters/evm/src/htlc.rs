@@ -181,7 +181,7 @@ impl EvmHtlc {
     /// # Errors
     /// [`AdapterError::NoAnswer`] for an address that cannot be a node's.
     pub async fn new(config: HtlcConfig, signer: PrivateKeySigner) -> Result<Self, AdapterError> {
-        let endpoints = Endpoints::connect(config.chain(), &config.rpc, config.finality).await?;
+        let endpoints = Endpoints::new(config.chain(), &config.rpc, config.finality)?;
         let submitter = Submitter::new(signer, config.evm_chain_id, config.fees);
         let descriptor = descriptor(&config);
         Ok(Self { config, endpoints, descriptor, submitter, checked: OnceCell::new() })

@@ -20,6 +20,7 @@ mod prove;
 mod refusal;
 pub mod sender;
 mod submit;
+mod transport;
 
 pub use account::account;
 pub use adapter::EvmAdapter;

@@ -21,7 +21,7 @@ use tombolo_types::{
 
 /// An open link in mode 2 to an anvil that makes a block for each transaction.
 pub(crate) struct World {
-    anvil: Anvil,
+    pub(crate) anvil: Anvil,
     pub(crate) linked: Linked,
     pub(crate) adapter: Arc<EvmAdapter>,
 }
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Three nodes, of which two must agree; all of them fronts of the one.
-    async fn fronts(&self) -> ([Faulty; 3], Config) {
+    pub(crate) async fn fronts(&self) -> ([Faulty; 3], Config) {
         let fronts = Faulty::three(self.anvil.rpc.url()).await;
         let urls = fronts.iter().map(|front| front.url.clone()).collect();
         (fronts, Config { rpc: Rpc::of(urls), ..self.linked.config.clone() })
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// How many messages of the chain the hub has taken.
-    async fn taken_by_hub(&self) -> u64 {
+    pub(crate) async fn taken_by_hub(&self) -> u64 {
         self.on_hub().await.received
     }
 
@@ -95,7 +95,7 @@ pub(crate) fn on_anvil(test: impl AsyncFnOnce(World)) {
     run(async { test(World::new(anvil).await).await });
 }
 
-fn class<T: std::fmt::Debug>(answer: Result<T, AdapterError>) -> Class {
+pub(crate) fn class<T: std::fmt::Debug>(answer: Result<T, AdapterError>) -> Class {
     answer.expect_err("it is not believed").class()
 }
 

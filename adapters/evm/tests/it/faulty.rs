@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     None,
     /// Gives no answer.
     Silent,
+    /// Takes what it is asked, and never says anything.
+    Hangs,
     /// Shows the chain as it was so many blocks ago.
     Lags(u64),
     /// Knows nothing of what this method asks for.
@@ -85,6 +87,7 @@ async fn answer(
     let method = request["method"].as_str().unwrap_or_default().to_owned();
     let mut answer = match fault {
         Fault::Silent => return Err(StatusCode::BAD_GATEWAY),
+        Fault::Hangs => std::future::pending().await,
         Fault::Lags(blocks) => front.lagging(request, &method, blocks).await,
         _ => front.pass_on(request).await,
     };

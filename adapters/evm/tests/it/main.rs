@@ -8,4 +8,5 @@ mod faulty;
 mod htlc;
 mod hub;
 mod link;
+mod silence;
 mod suite;

@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let key = read_key(&arguments.key_file)?;
     let finality = arguments.finality_depth.map_or(Finality::Tag, Finality::Depth);
     let rpc = Rpc::of(arguments.rpc.clone());
-    let endpoints = Endpoints::connect(ChainId::ZERO, &rpc, finality).await?;
+    let endpoints = Endpoints::new(ChainId::ZERO, &rpc, finality)?;
     let (evm_chain_id, genesis) = endpoints.identify().await?;
     let known = Known {
         clique_period: arguments.clique_period,

@@ -101,7 +101,7 @@ async fn nodes(known: &Known, findings: &mut Findings) -> anyhow::Result<()> {
     for url in &known.evm.rpc {
         let rpc = Rpc::of(vec![url.clone()]);
         let asked = async {
-            let endpoints = Endpoints::connect(ChainId::ZERO, &rpc, known.finality()).await?;
+            let endpoints = Endpoints::new(ChainId::ZERO, &rpc, known.finality())?;
             endpoints.identify().await
         };
         match asked.await {

@@ -1,0 +1,96 @@
+//! The way to one RPC node: connected when it is first asked and again after it was lost, and never
+//! waited for without an end. A node that takes a request and says nothing is as good as away, and is
+//! left alone for a while, so that it holds up one request and not each.
+
+use alloy::{
+    rpc::{
+        client::{BuiltInConnectionString, ConnectionConfig},
+        json_rpc::{RequestPacket, ResponsePacket},
+    },
+    transports::{BoxTransport, RpcError, TransportError, TransportErrorKind, TransportFut},
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, timeout},
+};
+use tower::Service;
+
+/// A node, by HTTP or WebSocket.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    url: BuiltInConnectionString,
+    answer_within: Duration,
+    /// `None` before the first request, and once a WebSocket was lost.
+    connected: Arc<Mutex<Option<BoxTransport>>>,
+    /// Until when it is left alone.
+    rests: watch::Sender<Option<Instant>>,
+}
+
+impl Transport {
+    /// To the node at an address; nothing is connected yet.
+    ///
+    /// # Errors
+    /// For what is no address.
+    pub(crate) fn to(url: &str, answer_within: Duration) -> Result<Self, TransportError> {
+        let rests = watch::Sender::new(None);
+        Ok(Self { url: url.parse()?, answer_within, connected: Arc::default(), rests })
+    }
+
+    /// Asks where the node answers, and not for longer than an answer may take.
+    async fn ask_in_time(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        let within = self.answer_within;
+        if self.rests.borrow().is_some_and(|until| Instant::now() < until) {
+            return Err(TransportErrorKind::custom_str("it let a request wait in vain just now"));
+        }
+        match timeout(within, self.ask(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.rests.send_replace(Some(Instant::now() + within));
+                let why = format!("no answer within {} ms", within.as_millis());
+                Err(TransportErrorKind::custom_str(&why))
+            }
+        }
+    }
+
+    async fn ask(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
+        let mut transport = self.connect().await?;
+        let answer = transport.call(request).await;
+        if matches!(&answer, Err(RpcError::Transport(TransportErrorKind::BackendGone))) {
+            *self.connected.lock().await = None;
+        }
+        answer
+    }
+
+    async fn connect(&self) -> Result<BoxTransport, TransportError> {
+        let mut connected = self.connected.lock().await;
+        if let Some(transport) = &*connected {
+            return Ok(transport.clone());
+        }
+        // One attempt: the library's own loop would let requests wait for minutes, and then give up
+        // for ever.
+        let once = ConnectionConfig::new().with_max_retries(1);
+        let transport = self.url.connect_boxed_with(once).await?;
+        *connected = Some(transport.clone());
+        Ok(transport)
+    }
+}
+
+impl Service<RequestPacket> for Transport {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: RequestPacket) -> Self::Future {
+        let node = self.clone();
+        Box::pin(async move { node.ask_in_time(request).await })
+    }
+}
