@@ -92,8 +92,6 @@ impl Linked {
                 serde_json::json!([key(number).address().to_string(), "0x56bc75e2d63100000"]);
             let _ = anvil.rpc.call("anvil_setBalance", gift);
         }
-        // Blocks made within one second would have one time, and times must rise with heights.
-        let _ = anvil.rpc.call("anvil_setBlockTimestampInterval", serde_json::json!([1]));
         let chain = (chain_id, hash(&genesis["hash"]));
         let finality = Finality::Depth(depth);
         let new = Gateway::create(chain, Rpc::of(urls), finality, Proof::None, 2).await;

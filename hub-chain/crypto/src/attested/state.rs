@@ -30,12 +30,13 @@ impl Block {
         Self { height: proof.height, block_id: proof.block_id, time: proof.time }
     }
 
-    /// Whether the two cannot stand on one chain.
+    /// Whether the two cannot stand on one chain. Blocks that follow each other may share a time: it
+    /// is in whole seconds on many chains, some of which make several blocks in one.
     fn contradicts(&self, other: &Self) -> bool {
         match self.height.cmp(&other.height) {
             Ordering::Equal => self != other,
-            Ordering::Less => other.time <= self.time,
-            Ordering::Greater => self.time <= other.time,
+            Ordering::Less => other.time < self.time,
+            Ordering::Greater => self.time < other.time,
         }
     }
 }

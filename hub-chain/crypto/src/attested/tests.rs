@@ -208,7 +208,7 @@ fn a28_contradicting_heads_freeze() {
     let rows = [
         ("another block", Block { block_id: block(99), ..at(20) }),
         ("another time", Block { time: time(19), ..at(20) }),
-        ("time falls as height rises", Block { height: Height(21), ..at(20) }),
+        ("time falls as height rises", Block { height: Height(21), time: time(19), ..at(20) }),
         ("time rises as height falls", Block { height: Height(19), time: time(22), ..at(19) }),
     ];
     for (sentence, other) in rows {
@@ -219,6 +219,18 @@ fn a28_contradicting_heads_freeze() {
         let honest = attest(&leaf(5), at(30), 0, &[1, 2]);
         assert_eq!(class(super::tests::head(&client, &leaf(5), &honest)), Class::Proof);
     }
+}
+
+/// Several blocks of a chain that counts in whole seconds may fall into one.
+#[test]
+fn heights_may_share_a_time() {
+    let mut client = shared();
+    for height in [20, 21, 22] {
+        let proof = attest(&leaf(3), Block { time: time(20), ..at(height) }, 0, &[1, 2]);
+        client = head(&client, &leaf(3), &proof).unwrap().client;
+    }
+    let below = attest(&leaf(3), Block { time: time(20), ..at(19) }, 0, &[1, 2]);
+    assert_eq!(head(&client, &leaf(3), &below).unwrap().client, client);
 }
 
 fn deviation(a: (&LaneLeaf, AttestedProof), b: (&LaneLeaf, AttestedProof)) -> Vec<u8> {
