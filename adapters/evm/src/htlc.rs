@@ -3,7 +3,8 @@
 //!
 //! Where a lock stands is asked twice: at the newest block, for nothing may be missed, and at the
 //! newest final one, as enough nodes agree; only where both say the same it is final. A secret is
-//! read from the contract's event and hashed by whoever uses it.
+//! read from the contract's event by whichever node shows one that fits the hash: it needs no
+//! majority, and no contradiction of nodes keeps it from who must claim with it in time.
 //!
 //! The contract credits and does not pay; what is credited anybody may have paid out, to whom it is
 //! credited.
@@ -26,7 +27,7 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
-    rpc::types::{Filter, TransactionRequest},
+    rpc::types::{Filter, Log, TransactionRequest},
     signers::local::PrivateKeySigner,
     sol_types::{SolCall, SolEvent},
 };
@@ -36,6 +37,7 @@ use tokio::sync::OnceCell;
 use tombolo_adapter::{
     Ability, AdapterError, Consensus, Declare, Descriptor, Finality, HtlcChain, Limits, Privacy,
 };
+use tombolo_crypto::digest;
 use tombolo_evm_core::follow;
 use tombolo_swap::htlc::{Clock, Found, Lock, Settled, Sight, Standing};
 use tombolo_types::{
@@ -136,6 +138,10 @@ impl Entry {
             deadline: Deadline::Time(UnixMillis(self.deadline_ms)),
         }
     }
+}
+
+fn clock_at(tip: &SeenBlock) -> Clock {
+    Clock { height: Height(tip.number), time: tip.time }
 }
 
 fn account_of(address: Address) -> Account {
@@ -239,7 +245,7 @@ impl EvmHtlc {
         })
     }
 
-    /// What a view function gives at one block, by the first node.
+    /// What a view function gives at one block, by one node.
     async fn at_block<C: SolCall>(
         &self,
         to: Address,
@@ -274,26 +280,52 @@ impl EvmHtlc {
         self.read::<IHtlc::lockOfCall>(&answer).map(|found| Some(Entry::of(&found)))
     }
 
-    /// The secret that a claim has shown.
-    async fn shown(&self, locker: Address, hash: B256) -> Result<Option<Secret>, AdapterError> {
+    /// The secret that a claim has shown, by any node: it is proved by its hash, so one that leaves
+    /// it out, or has another, is passed over.
+    async fn shown(&self, locker: Address, wanted: SecretHash) -> Option<Secret> {
         let filter = Filter::new()
             .address(self.config.contract)
             .event_signature(IHtlc::Claimed::SIGNATURE_HASH)
             .topic1(locker.into_word())
-            .topic2(hash)
+            .topic2(B256::from(wanted.0))
             .from_block(self.config.from_block);
-        let found = self.endpoints.any().get_logs(&filter).await;
-        let found = found.map_err(|error| self.endpoints.no_answer("reading a secret", error))?;
-        // A node that lags behind the one block has none; the next look asks again.
-        let event = found.last().map(|log| IHtlc::Claimed::decode_log_data(&log.inner.data));
-        match event {
-            None => Ok(None),
-            Some(Ok(event)) => Ok(Some(Secret(event.preimage.0))),
-            Some(Err(error)) => Err(AdapterError::Contradiction {
-                chain: self.chain(),
-                why: format!("an event of the contract is malformed: {error}"),
-            }),
+        let opens = |log: &Log| {
+            let event = IHtlc::Claimed::decode_log_data(&log.inner.data).ok()?;
+            let secret = Secret(event.preimage.0);
+            (digest::secret_hash(&secret) == wanted).then_some(secret)
+        };
+        let (filter, opens) = (&filter, &opens);
+        let found = self.endpoints.first("reading a secret", |provider| async move {
+            Ok(provider.get_logs(filter).await?.iter().find_map(opens))
+        });
+        found.await.ok()
+    }
+
+    /// A lock as the nodes show it, but for the secret.
+    async fn entry(&self, wanted: &Lock, locker: Address) -> Result<Sight, AdapterError> {
+        let hash = B256::from(wanted.hash.0);
+        let call = || IHtlc::lockOfCall { locker, hash };
+        let settled = self.endpoints.newest().await?;
+        let mut tip = self.endpoints.tip().await?;
+        // A node may lag behind those that agree.
+        if tip.number < settled.number {
+            tip = settled.clone();
         }
+        let newest = self.at_block(self.config.contract, call(), tip.hash).await?;
+        let newest = Entry::of(&newest);
+        let clock = clock_at(&tip);
+        let Some(standing) = newest.standing() else {
+            return Ok(Sight { clock, found: None });
+        };
+        let is_final = self.final_entry(&call(), &settled).await?.as_ref() == Some(&newest);
+        let found = Found {
+            lock: newest.lock(self.chain(), wanted.hash, locker),
+            funding: Vec::new(),
+            standing,
+            settled: if is_final { Settled::Final } else { Settled::Pending },
+            shown: None,
+        };
+        Ok(Sight { clock, found: Some(found) })
     }
 
     /// Sends a call; what a block makes of it the next look sees.
@@ -362,33 +394,26 @@ impl HtlcChain for EvmHtlc {
         let locker = self.sound(address_of(&wanted.locker))?;
         self.sound(deadline_ms_of(wanted))?;
         self.check().await?;
-        let hash = B256::from(wanted.hash.0);
-        let call = || IHtlc::lockOfCall { locker, hash };
-        let settled = self.endpoints.newest().await?;
-        let mut tip = self.endpoints.tip().await?;
-        // The first node may lag behind those that agree.
-        if tip.number < settled.number {
-            tip = settled.clone();
+        let seen = self.entry(wanted, locker).await;
+        let shown = self.shown(locker, wanted.hash).await;
+        match (seen, shown) {
+            (Ok(Sight { clock, found: Some(found) }), shown) => {
+                Ok(Sight { clock, found: Some(Found { shown, ..found }) })
+            }
+            (seen, None) => seen,
+            // Whoever must claim in time cannot wait until nodes agree that contradict each other,
+            // or that hide the lock.
+            (Ok(Sight { found: None, .. }) | Err(_), Some(secret)) => {
+                let found = Found {
+                    lock: wanted.clone(),
+                    funding: Vec::new(),
+                    standing: Standing::Claimed,
+                    settled: Settled::Pending,
+                    shown: Some(secret),
+                };
+                Ok(Sight { clock: clock_at(&self.endpoints.tip().await?), found: Some(found) })
+            }
         }
-        let newest = self.at_block(self.config.contract, call(), tip.hash).await?;
-        let newest = Entry::of(&newest);
-        let clock = Clock { height: Height(tip.number), time: tip.time };
-        let Some(standing) = newest.standing() else {
-            return Ok(Sight { clock, found: None });
-        };
-        let is_final = self.final_entry(&call(), &settled).await?.as_ref() == Some(&newest);
-        let shown = match standing {
-            Standing::Claimed => self.shown(locker, hash).await?,
-            Standing::Funded | Standing::Refunded => None,
-        };
-        let found = Found {
-            lock: newest.lock(self.chain(), wanted.hash, locker),
-            funding: Vec::new(),
-            standing,
-            settled: if is_final { Settled::Final } else { Settled::Pending },
-            shown,
-        };
-        Ok(Sight { clock, found: Some(found) })
     }
 
     async fn next_block(&self, after: Height) -> Result<(), AdapterError> {

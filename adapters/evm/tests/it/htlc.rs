@@ -1,6 +1,9 @@
 //! Hash locks on a real node: every end of a lock, blocks that go, and fees that rise.
 
-use crate::hub::key;
+use crate::{
+    faulty::{Fault, Faulty},
+    hub::key,
+};
 use alloy::{
     primitives::{B256, U256},
     signers::local::PrivateKeySigner,
@@ -133,6 +136,36 @@ fn class(error: Result<impl std::fmt::Debug, AdapterError>) -> Class {
 fn run(test: impl Future<Output = ()>) {
     let _alone = alone();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// The secret reaches who must claim with it, though one of his nodes hides it and another stands
+/// against the rest: it proves itself. Attack: A23, A35
+#[test]
+fn a23_a_secret_is_seen_whatever_most_nodes_say() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        let (locker, recipient) = (bench.party(LOCKER).await, bench.party(RECIPIENT).await);
+        locker.lock(&bench.lock, 1).await.unwrap();
+        let fronts = Faulty::three(bench.anvil.rpc.url()).await;
+        let rpc = Rpc::of(fronts.iter().map(|front| front.url.clone()).collect());
+        let config = HtlcConfig { rpc, ..bench.config.clone() };
+        let watcher = EvmHtlc::new(config, signer(WATCHER)).await.unwrap();
+        let sight = async || watcher.sight(&bench.lock).await;
+        assert_eq!(sight().await.unwrap().found.unwrap().shown, None);
+
+        fronts[0].set(Fault::Withholds);
+        recipient.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        assert_eq!(sight().await.unwrap().found.unwrap().shown, Some(SECRET));
+        fronts[1].set(Fault::Equivocates);
+        for _ in 0..2 {
+            let found = sight().await.unwrap().found.unwrap();
+            assert_eq!((found.standing, found.settled), (Standing::Claimed, Settled::Pending));
+            assert_eq!(found.shown, Some(SECRET));
+        }
+        fronts[1].set(Fault::Withholds);
+        fronts[2].set(Fault::Withholds);
+        assert_eq!(class(sight().await), Class::Proof);
+    });
 }
 
 /// Req: PRJ-5-5, PRJ-5-6
