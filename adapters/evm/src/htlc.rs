@@ -13,10 +13,11 @@
 //! transactions that no block holds: a claim that is in no block before the deadline is none.
 
 mod abi;
+mod sight;
 
 use crate::{
     config::{Finality as Final, Rpc},
-    endpoints::{Endpoints, SeenBlock},
+    endpoints::Endpoints,
     refusal,
     sender::FeePolicy,
     submit::{ContractCall, Submitter},
@@ -27,9 +28,9 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, B256, Bytes, U256},
     providers::Provider,
-    rpc::types::{Filter, Log, TransactionRequest},
+    rpc::types::TransactionRequest,
     signers::local::PrivateKeySigner,
-    sol_types::{SolCall, SolEvent},
+    sol_types::SolCall,
 };
 use async_trait::async_trait;
 use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
@@ -37,9 +38,8 @@ use tokio::sync::OnceCell;
 use tombolo_adapter::{
     Ability, AdapterError, Consensus, Declare, Descriptor, Finality, HtlcChain, Limits, Privacy,
 };
-use tombolo_crypto::digest;
 use tombolo_evm_core::follow;
-use tombolo_swap::htlc::{Clock, Found, Lock, Settled, Sight, Standing};
+use tombolo_swap::htlc::{Lock, Sight, Standing};
 use tombolo_types::{
     Amount, Class, Hash, Height, Refusal, UnixMillis, ensure,
     id::{AssetId, ChainId, SecretHash, TxId},
@@ -138,10 +138,6 @@ impl Entry {
             deadline: Deadline::Time(UnixMillis(self.deadline_ms)),
         }
     }
-}
-
-fn clock_at(tip: &SeenBlock) -> Clock {
-    Clock { height: Height(tip.number), time: tip.time }
 }
 
 fn account_of(address: Address) -> Account {
@@ -260,74 +256,6 @@ impl EvmHtlc {
         self.read::<C>(&answer)
     }
 
-    /// A lock at a final block, as enough nodes say; `None` where the contract was not there yet.
-    async fn final_entry(
-        &self,
-        call: &IHtlc::lockOfCall,
-        block: &SeenBlock,
-    ) -> Result<Option<Entry>, AdapterError> {
-        let request = self.view(self.config.contract, call);
-        let answer = self
-            .endpoints
-            .agreed("reading a lock", |provider| {
-                let asked = provider.call(request.clone()).block(BlockId::hash(block.hash));
-                async move { asked.await.map(Some) }
-            })
-            .await?;
-        if answer.is_empty() {
-            return Ok(None);
-        }
-        self.read::<IHtlc::lockOfCall>(&answer).map(|found| Some(Entry::of(&found)))
-    }
-
-    /// The secret that a claim has shown, by any node: it is proved by its hash, so one that leaves
-    /// it out, or has another, is passed over.
-    async fn shown(&self, locker: Address, wanted: SecretHash) -> Option<Secret> {
-        let filter = Filter::new()
-            .address(self.config.contract)
-            .event_signature(IHtlc::Claimed::SIGNATURE_HASH)
-            .topic1(locker.into_word())
-            .topic2(B256::from(wanted.0))
-            .from_block(self.config.from_block);
-        let opens = |log: &Log| {
-            let event = IHtlc::Claimed::decode_log_data(&log.inner.data).ok()?;
-            let secret = Secret(event.preimage.0);
-            (digest::secret_hash(&secret) == wanted).then_some(secret)
-        };
-        let (filter, opens) = (&filter, &opens);
-        let found = self.endpoints.first("reading a secret", |provider| async move {
-            Ok(provider.get_logs(filter).await?.iter().find_map(opens))
-        });
-        found.await.ok()
-    }
-
-    /// A lock as the nodes show it, but for the secret.
-    async fn entry(&self, wanted: &Lock, locker: Address) -> Result<Sight, AdapterError> {
-        let hash = B256::from(wanted.hash.0);
-        let call = || IHtlc::lockOfCall { locker, hash };
-        let settled = self.endpoints.newest().await?;
-        let mut tip = self.endpoints.tip().await?;
-        // A node may lag behind those that agree.
-        if tip.number < settled.number {
-            tip = settled.clone();
-        }
-        let newest = self.at_block(self.config.contract, call(), tip.hash).await?;
-        let newest = Entry::of(&newest);
-        let clock = clock_at(&tip);
-        let Some(standing) = newest.standing() else {
-            return Ok(Sight { clock, found: None });
-        };
-        let is_final = self.final_entry(&call(), &settled).await?.as_ref() == Some(&newest);
-        let found = Found {
-            lock: newest.lock(self.chain(), wanted.hash, locker),
-            funding: Vec::new(),
-            standing,
-            settled: if is_final { Settled::Final } else { Settled::Pending },
-            shown: None,
-        };
-        Ok(Sight { clock, found: Some(found) })
-    }
-
     /// Sends a call; what a block makes of it the next look sees.
     async fn carry_out<C: SolCall>(
         &self,
@@ -394,26 +322,7 @@ impl HtlcChain for EvmHtlc {
         let locker = self.sound(address_of(&wanted.locker))?;
         self.sound(deadline_ms_of(wanted))?;
         self.check().await?;
-        let seen = self.entry(wanted, locker).await;
-        let shown = self.shown(locker, wanted.hash).await;
-        match (seen, shown) {
-            (Ok(Sight { clock, found: Some(found) }), shown) => {
-                Ok(Sight { clock, found: Some(Found { shown, ..found }) })
-            }
-            (seen, None) => seen,
-            // Whoever must claim in time cannot wait until nodes agree that contradict each other,
-            // or that hide the lock.
-            (Ok(Sight { found: None, .. }) | Err(_), Some(secret)) => {
-                let found = Found {
-                    lock: wanted.clone(),
-                    funding: Vec::new(),
-                    standing: Standing::Claimed,
-                    settled: Settled::Pending,
-                    shown: Some(secret),
-                };
-                Ok(Sight { clock: clock_at(&self.endpoints.tip().await?), found: Some(found) })
-            }
-        }
+        self.look(wanted, locker).await
     }
 
     async fn next_block(&self, after: Height) -> Result<(), AdapterError> {

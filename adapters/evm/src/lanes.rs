@@ -23,7 +23,7 @@ use tombolo_types::{
 };
 
 /// Blocks whose events are asked for at once; public nodes refuse much more.
-const BLOCKS_AT_ONCE: u64 = 2_000;
+pub(crate) const BLOCKS_AT_ONCE: u64 = 2_000;
 
 /// One lane of one epoch.
 #[derive(Default)]
