@@ -2,37 +2,21 @@
 
 mod book;
 pub(crate) mod config;
+mod desk;
 mod evm;
 mod offer;
 mod show;
 
-use crate::{
-    output,
-    party::{Ledger, Party},
-    process::Lives,
-};
+use crate::process::Lives;
 use anyhow::Context as _;
-use book::HubBook;
-use config::{Config, EXAMPLE, Kind};
-use serde_json::json;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use config::{Config, EXAMPLE};
+use desk::Desk;
+use std::{path::PathBuf, sync::Arc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tombolo_crypto::digest;
-use tombolo_evm::{EvmHtlc, HtlcConfig};
-use tombolo_hub::{HubCall, swap::SwapCall};
-use tombolo_islet::{
-    adapter::LedgerAdapter,
-    signer::{Signer, now},
-};
-use tombolo_node::{keys::Keystore, telemetry};
-use tombolo_proto::client::LedgerClient;
-use tombolo_swap::htlc::{Role, Swap, Terms};
-use tombolo_swap_service::{
-    Doors, Entry, Hand, Home, Keeper, Metrics, OrderBook as _, Reports, Settings, Surroundings,
-    SwapReport, Wanted, metrics::outcome_name, serve_reports,
-};
-use tombolo_types::{Class, Refusal, id::OrderId, swap::Secret};
+use tombolo_node::telemetry;
+use tombolo_swap_service::{Keeper, Metrics, Reports, Surroundings, Wanted, serve_reports};
+use tombolo_types::{id::OrderId, swap::Secret};
 
 /// The series of nonces on which the running service signs; people's commands use the first.
 const SERVICE_NONCES: u8 = 1;
@@ -190,232 +174,6 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             print!("{EXAMPLE}");
             Ok(())
         }
-    }
-}
-
-/// A party with its folder and the hub.
-struct Desk {
-    config: Config,
-    party: Arc<Party>,
-    home: Home,
-    hub: Ledger,
-}
-
-impl Desk {
-    fn open(place: &Place) -> anyhow::Result<Self> {
-        Self::of(Config::read(&place.config)?, 0)
-    }
-
-    fn of(config: Config, nonce_lane: u8) -> anyhow::Result<Self> {
-        let keys = Keystore::new(config.home.join("keys"));
-        let key = keys.load(&config.key, &config.passphrase.read()?)?;
-        let folder = config.home.join("swaps");
-        let home = Home::new(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let hub = Ledger {
-            name: config.hub.name.clone(),
-            chain: config.hub.chain,
-            client: LedgerClient::new(&config.hub.grpc)?,
-        };
-        let party = Arc::new(Party::on_nonces(&config.key, key, nonce_lane));
-        Ok(Self { config, party, home, hub })
-    }
-
-    fn hub(&self) -> &Ledger {
-        &self.hub
-    }
-
-    fn book(&self) -> HubBook {
-        HubBook { hub: self.hub.clone(), party: Arc::clone(&self.party) }
-    }
-
-    async fn doors(&self, nonce_lane: u8) -> anyhow::Result<Doors> {
-        let mut doors = Doors::default();
-        for place in &self.config.chains {
-            match &place.kind {
-                Kind::Islet(grpc) => {
-                    let signer = Signer::first_key(self.party.key().clone(), nonce_lane);
-                    let client = LedgerClient::new(grpc)?;
-                    let adapter = LedgerAdapter::new(client, place.chain, signer);
-                    doors.add(&place.name, Arc::new(adapter.with_hash_locks()));
-                }
-                Kind::Evm(config) => {
-                    let signer = tombolo_evm::account(self.party.key())?;
-                    let htlc = EvmHtlc::new(HtlcConfig::clone(config), signer).await?;
-                    doors.add(&place.name, Arc::new(htlc));
-                }
-            }
-        }
-        Ok(doors)
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            answer_within: Duration::from_secs(5),
-            // A transaction that waits is offered more, block by block; that takes its time.
-            deed_within: Duration::from_secs(600),
-            // Blocks come faster than people care; news is due within seconds.
-            look_after: Duration::from_millis(200),
-            look_within: Duration::from_secs(2),
-            ask_hub_after: Duration::from_secs(5),
-            now: Arc::new(now),
-        }
-    }
-
-    async fn offer(
-        &self,
-        proposal: &offer::Proposal,
-        dry_run: bool,
-        is_json: bool,
-    ) -> anyhow::Result<()> {
-        let opening = proposal.opening(self).await?;
-        let order = opening.terms.order().clone();
-        let id = digest::order(self.hub.chain, &order);
-        let swap = Swap::open(opening)?;
-        if !dry_run {
-            self.announce(id, &swap, SwapCall::Offer(order.clone())).await?;
-        }
-        show::order(id, &order, Role::Party(0), is_json);
-        Ok(())
-    }
-
-    async fn accept(&self, id: OrderId, dry_run: bool, is_json: bool) -> anyhow::Result<()> {
-        let entry = self.entry(id).await?;
-        let me = self.party.identity();
-        let number = entry.order.parties.iter().position(|party| *party == me);
-        let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
-            let why = format!("{me} is no party of order {id}");
-            return Err(Refusal::new(Class::Denied, why).into());
-        };
-        let role = Role::Party(number);
-        if number == 0 {
-            let why = format!("{me} has made order {id} itself; the other party accepts it");
-            return Err(Refusal::new(Class::Replay, why).into());
-        }
-        if !dry_run {
-            // What cannot be acted upon from here is not promised.
-            self.doors(0).await?.of(&Terms::read(entry.order.clone())?)?;
-            let call = SwapCall::Accept { order: id };
-            self.announce(id, &entry.open(role, None)?, call).await?;
-        }
-        show::order(id, &entry.order, role, is_json);
-        Ok(())
-    }
-
-    /// The machine hears it from the hub as everybody does.
-    async fn withdraw(&self, id: OrderId, is_json: bool) -> anyhow::Result<()> {
-        let call = SwapCall::Withdraw { order: id };
-        self.party.call(&self.hub, HubCall::Swap(Box::new(call))).await?;
-        if is_json {
-            output::json(&json!({ "order": id.to_string(), "status": "withdrawn" }));
-        } else {
-            println!("order {id} is withdrawn");
-        }
-        Ok(())
-    }
-
-    /// Writes down what the machine must know, and then tells the hub.
-    async fn announce(&self, id: OrderId, swap: &Swap, call: SwapCall) -> anyhow::Result<()> {
-        // Closed at once, so that a running service takes it up.
-        drop(self.home.create(id, swap, now())?);
-        let told = self.party.attempt(&self.hub, HubCall::Swap(Box::new(call))).await?;
-        if let Some(refusal) = told.refusal {
-            self.home.remove(id).context("removing the journal of what was refused")?;
-            return Err(refusal.into());
-        }
-        Ok(())
-    }
-
-    async fn entry(&self, id: OrderId) -> anyhow::Result<Entry> {
-        let why = || format!("the hub has no order {id}, or has forgotten it");
-        let found = self.book().order(id).await?;
-        found.ok_or_else(|| Refusal::new(Class::NotFound, why()).into())
-    }
-
-    async fn status(&self, id: OrderId, is_json: bool) -> anyhow::Result<()> {
-        let (swap, since) = match self.home.read(id)? {
-            Some(found) => found,
-            None => (self.entry(id).await?.open(Role::Watcher, None)?, now()),
-        };
-        let report = show::report(self, &self.doors(0).await?, id, &swap, since).await?;
-        if is_json {
-            output::json(&serde_json::to_value(&report)?);
-        } else {
-            show::print(&[report], &[]);
-        }
-        Ok(())
-    }
-
-    async fn act(
-        &self,
-        id: OrderId,
-        wanted: Wanted,
-        secret: Option<Secret>,
-        is_json: bool,
-    ) -> anyhow::Result<()> {
-        let doors = self.doors(0).await?;
-        let mut hand = if self.home.read(id)?.is_some() {
-            let opened = self.home.open(id)?;
-            let doors = doors.of(opened.swap.terms())?;
-            Hand::of_journal(opened, doors, self.settings())
-        } else {
-            let entry = self.entry(id).await?;
-            let swap = entry.open(Role::Watcher, None)?;
-            let doors = doors.of(swap.terms())?;
-            Hand::of_watcher(swap, secret.or(entry.secret), doors, self.settings())?
-        };
-        let done = hand.act(wanted).await?;
-        let outcome = hand.outcome().map(outcome_name);
-        if is_json {
-            let done = done.iter().map(|it| {
-                json!({
-                    "deed": it.deed,
-                    "leg": it.leg,
-                    "transaction": it.transaction.map(|id| id.to_string()),
-                })
-            });
-            let done = done.collect::<Vec<_>>();
-            output::json(&json!({ "order": id.to_string(), "done": done, "outcome": outcome }));
-            return Ok(());
-        }
-        for it in done {
-            match it.transaction {
-                Some(transaction) => println!("{} leg {}: {transaction}", it.deed, it.leg),
-                None => println!("{} leg {}: had happened already", it.deed, it.leg),
-            }
-        }
-        Ok(())
-    }
-
-    async fn list(&self, stuck: bool, is_json: bool) -> anyhow::Result<()> {
-        let doors = self.doors(0).await?;
-        let mut reports = Vec::new();
-        for id in self.home.orders()? {
-            let report = match self.home.read(id) {
-                Ok(None) => continue,
-                Ok(Some((swap, since))) => show::report(self, &doors, id, &swap, since).await,
-                Err(error) => Err(error.into()),
-            };
-            // One that cannot be shown must not hide the others.
-            let report = report.unwrap_or_else(|error| SwapReport {
-                failure: Some((output::class_of(&error).into(), format!("{error:#}"))),
-                ..SwapReport::unread(id)
-            });
-            if !stuck || report.is_unfinished() {
-                reports.push(report);
-            }
-        }
-        let offered = show::offered(self).await.unwrap_or_else(|error| {
-            eprintln!("the hub does not say what is offered: {error:#}");
-            Vec::new()
-        });
-        if is_json {
-            output::json(&json!({ "swaps": reports, "offered": offered }));
-        } else {
-            show::print(&reports, &offered);
-        }
-        let open = reports.len() + offered.len();
-        anyhow::ensure!(!stuck || open == 0, "{open} swaps are not over");
-        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! Makes an order: accounts, and deadlines that protect both parties.
 
 use super::{
-    Desk,
     book::{ShownProfile, bytes},
     config::{Kind, Place},
+    desk::Desk,
 };
 use crate::relayer_config::millis;
 use anyhow::Context as _;

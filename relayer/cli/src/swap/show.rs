@@ -1,6 +1,6 @@
 //! Where swaps stand, for people and programs.
 
-use super::Desk;
+use super::desk::Desk;
 use crate::{
     audit::moment::{lasting, rfc3339},
     output,
