@@ -170,6 +170,12 @@ impl Service {
         Self(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
+    /// The command with these words, which does not end by itself.
+    pub(crate) fn spawn(words: &[&str]) -> Self {
+        let mut command = command(words);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// As a power cut would.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();

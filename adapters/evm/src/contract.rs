@@ -142,6 +142,13 @@ sol! {
         function hello() external;
     }
 
+    /// Balances for two-phase commit, as a wallet uses them.
+    interface IVault {
+        function deposit(bytes32 asset, uint128 amount, bytes32 xid)
+            external payable returns (uint128 credited);
+        function balanceOf(address account, bytes32 asset) external view returns (uint128);
+    }
+
     /// What a gateway is born with.
     #[derive(Debug, PartialEq, Eq)]
     struct GatewayConfig {

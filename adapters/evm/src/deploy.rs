@@ -1,4 +1,5 @@
-//! Creating a gateway with the contracts around it. docs/protocol.md section 21.
+//! Creating a gateway with the contracts around it, and what else an account does on a chain without
+//! a gateway's leave. docs/protocol.md section 21.
 //!
 //! Gateway, control, registry and vault name each other, and none can be changed: they are created
 //! by one account with consecutive nonces, which fixes their addresses beforehand. A creation that
@@ -7,7 +8,8 @@
 use crate::{
     config::{Finality, Rpc},
     contract::{
-        AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, Registry, Vault,
+        AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, IVault,
+        Registry, Vault,
     },
     convert,
     endpoints::Endpoints,
@@ -16,8 +18,10 @@ use crate::{
     submit::{ContractCall, Submitter},
 };
 use alloy::{
+    network::TransactionBuilder,
     primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256},
     providers::Provider,
+    rpc::types::TransactionRequest,
     signers::local::PrivateKeySigner,
     sol_types::{SolCall, SolConstructor},
 };
@@ -108,7 +112,7 @@ pub struct Deployed {
     pub code_hash: B256,
 }
 
-/// An account that creates contracts on one chain.
+/// An account that creates contracts on one chain, and pays there.
 pub struct Deployer {
     endpoints: Endpoints,
     submitter: Submitter,
@@ -216,13 +220,14 @@ impl Deployer {
         beacon::newest_anchor(url, self.endpoints.chain(), self.chain()).await
     }
 
-    /// Where the next gateway will stand, as long as the account sends nothing before.
+    /// Where the contract will stand that the account creates after so many other transactions. The
+    /// first contract of a link is its gateway.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`].
-    pub async fn next_gateway(&self) -> Result<Address, AdapterError> {
+    pub async fn contract_after(&self, transactions: u64) -> Result<Address, AdapterError> {
         let nonce = self.submitter.nonce(&self.endpoints).await?;
-        Ok(self.submitter.address().create(nonce))
+        Ok(self.submitter.address().create(nonce.saturating_add(transactions)))
     }
 
     /// The account that creates and pays.
@@ -236,7 +241,15 @@ impl Deployer {
     /// # Errors
     /// [`AdapterError::NoAnswer`].
     pub async fn balance(&self) -> Result<U256, AdapterError> {
-        let balance = self.endpoints.any().get_balance(self.submitter.address()).await;
+        self.balance_of(self.submitter.address()).await
+    }
+
+    /// What an account holds, in wei.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`].
+    pub async fn balance_of(&self, account: Address) -> Result<U256, AdapterError> {
+        let balance = self.endpoints.any().get_balance(account).await;
         balance.map_err(|error| self.endpoints.no_answer("asking for a balance", error))
     }
 
@@ -260,14 +273,40 @@ impl Deployer {
         (self.evm_chain_id, Hash(self.genesis.0))
     }
 
-    /// Gives another account one part in `parts` of what this one holds.
+    /// Pays so many wei to another account.
     ///
     /// # Errors
-    /// [`AdapterError::NoAnswer`].
-    pub async fn give(&self, to: Address, parts: u64) -> Result<(), AdapterError> {
-        let value = self.balance().await? / U256::from(parts.max(1));
-        let call = ContractCall { to: Some(to), data: Bytes::new(), value, gas: None };
+    /// [`AdapterError::NoAnswer`], also where it does not hold them.
+    pub async fn pay(&self, to: Address, wei: U256) -> Result<(), AdapterError> {
+        let call = ContractCall { to: Some(to), data: Bytes::new(), value: wei, gas: None };
         self.submitter.include(&self.endpoints, &call, 0).await.map(drop)
+    }
+
+    /// Pays so many wei into the account's own balance in a vault, for two-phase commits.
+    ///
+    /// # Errors
+    /// [`AdapterError::Refused`] with the vault's class; [`AdapterError::NoAnswer`].
+    pub async fn deposit(&self, vault: Address, wei: u128) -> Result<(), AdapterError> {
+        let native = B256::ZERO;
+        let data = IVault::depositCall { asset: native, amount: wei, xid: B256::ZERO }.abi_encode();
+        let value = U256::from(wei);
+        let call = ContractCall { to: Some(vault), data: data.into(), value, gas: None };
+        self.submitter.submit(&self.endpoints, &call).await.map(drop)
+    }
+
+    /// How many wei an account has in a vault.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`] where that is no vault.
+    pub async fn deposited(&self, vault: Address, account: Address) -> Result<u128, AdapterError> {
+        let call = IVault::balanceOfCall { account, asset: B256::ZERO }.abi_encode();
+        let call = TransactionRequest::default().with_to(vault).with_input(call);
+        let answer = self.endpoints.any().call(call).await;
+        let answer = answer.map_err(|error| self.endpoints.no_answer("reading a vault", error))?;
+        IVault::balanceOfCall::abi_decode_returns(&answer).map_err(|error| {
+            let why = format!("{vault} is no vault: {error}");
+            AdapterError::Contradiction { chain: self.endpoints.chain(), why }
+        })
     }
 
     /// Creates a contract of hash-timelocks, which stands alone.
@@ -275,8 +314,7 @@ impl Deployer {
     /// # Errors
     /// [`AdapterError::NoAnswer`].
     pub async fn htlc(&self) -> Result<Address, AdapterError> {
-        let nonce = self.submitter.nonce(&self.endpoints).await?;
-        let address = self.submitter.address().create(nonce);
+        let address = self.contract_after(0).await?;
         self.create(artifact::HTLC, Vec::new(), address).await?;
         Ok(address)
     }

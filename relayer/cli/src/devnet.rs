@@ -3,7 +3,7 @@
 mod share;
 
 use crate::{
-    network::{HUB, MAUNA_LOA, Network, SEATTLE},
+    network::{HUB, MAUNA_LOA, Network, SEATTLE, coin},
     output,
     process::{Lives, is_running, stop_by_id},
     relayer,
@@ -12,6 +12,7 @@ use crate::{
 use anyhow::Context as _;
 use serde_json::json;
 use std::path::PathBuf;
+use tombolo_crypto::digest::identity_id;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -134,8 +135,16 @@ async fn status(place: &Place) -> anyhow::Result<()> {
         }));
     }
     let all = parts.iter().all(|part| part["running"] == true);
+    let parties: Vec<_> = network.stakeholders()?.collect();
     if place.json {
-        output::json(&json!({ "home": home, "running": all, "parts": parts }));
+        let parties = parties.iter().map(|(name, account)| {
+            let identity = identity_id(*account).to_string();
+            json!({ "name": name, "identity": identity, "account": account.to_string() })
+        });
+        output::json(&json!({
+            "home": home, "running": all, "parts": parts, "parties": parties.collect::<Vec<_>>(),
+            "coin": coin().to_string(),
+        }));
     } else {
         println!("{home}");
         for part in &parts {
@@ -149,6 +158,10 @@ async fn status(place: &Place) -> anyhow::Result<()> {
                 part["height"],
                 text("chain")
             );
+        }
+        println!("\nparties, and their coin {}:", coin());
+        for (name, account) in &parties {
+            println!("  {name:<12} {}  account {account}", identity_id(*account));
         }
         if all {
             let hub = network.part(HUB)?.serves;

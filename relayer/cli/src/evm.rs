@@ -3,6 +3,7 @@
 mod add;
 mod config;
 mod create;
+pub(crate) mod declare;
 mod doctor;
 mod ends;
 mod known;
@@ -11,6 +12,7 @@ mod nodes;
 use crate::network::Network;
 pub(crate) use config::{EvmEnd, RawEvm};
 pub(crate) use ends::Ends;
+pub(crate) use known::{Htlc, Known};
 use tombolo_types::id::ChainId;
 
 /// Chains beside the islets.
@@ -19,6 +21,9 @@ pub(crate) enum ChainCommand {
     /// Makes a chain known to a network.
     #[command(subcommand)]
     Add(AddCommand),
+    /// Has a quorum declare how a chain, or an islet, can lock and how its blocks come at the worst:
+    /// nobody can offer a swap there before.
+    Declare(declare::Arguments),
     /// Says what keeps a chain from being used, and what to do about each fault.
     Doctor(doctor::Arguments),
 }
@@ -39,6 +44,7 @@ pub(crate) enum LinkCommand {
 pub(crate) async fn run_chain(command: ChainCommand) -> anyhow::Result<()> {
     match command {
         ChainCommand::Add(AddCommand::Evm(arguments)) => add::run(arguments).await,
+        ChainCommand::Declare(arguments) => declare::run(arguments).await,
         ChainCommand::Doctor(arguments) => doctor::run(arguments).await,
     }
 }
@@ -51,7 +57,5 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
 
 /// The id of an EVM chain that a network knows.
 pub(crate) fn chain_of(network: &Network, name: &str) -> anyhow::Result<ChainId> {
-    let known = known::Known::read(network, name)?;
-    let genesis = known.evm.genesis.parse()?;
-    Ok(tombolo_evm::chain_id(known.evm.evm_chain_id, genesis))
+    Known::read(network, name)?.chain()
 }

@@ -28,7 +28,7 @@ use tombolo_node::{
     keys::{Cost, Keystore, Passphrase, PassphraseSource, generate},
 };
 use tombolo_proto::client::LedgerClient;
-use tombolo_types::id::AssetId;
+use tombolo_types::{Address, id::AssetId};
 
 /// The hub's name.
 pub(crate) const HUB: &str = "hub";
@@ -175,6 +175,20 @@ impl Network {
             .with_context(|| format!("writing the configuration of {name}"))
     }
 
+    /// Names an EVM chain to every stakeholder, for swaps. A service that runs must be started anew.
+    pub(crate) fn let_swap(&self, chain: &swap::evm::RawEvm) -> anyhow::Result<()> {
+        for name in STAKEHOLDERS {
+            let path = self.config(name);
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("reading {name}'s words"))?;
+            let mut config: swap::config::RawConfig = toml::from_str(&text)?;
+            config.evm.push(chain.clone());
+            fs::write(&path, toml::to_string(&config)?)
+                .with_context(|| format!("writing the configuration of {name}"))?;
+        }
+        Ok(())
+    }
+
     fn write_relayer(
         &self,
         part: &str,
@@ -217,14 +231,18 @@ impl Network {
         self.save()
     }
 
-    /// Has a relayer serve one more EVM chain, and starts it anew.
-    pub(crate) async fn have_served(&mut self, name: &str, chain: RawEvm) -> anyhow::Result<()> {
+    /// Has a relayer serve one more EVM chain, once it is started anew.
+    pub(crate) fn have_served(&self, name: &str, chain: RawEvm) -> anyhow::Result<()> {
         let path = self.config(name);
         let text = fs::read_to_string(&path).with_context(|| format!("reading {name}'s words"))?;
         let mut config: relayer_config::RawConfig = toml::from_str(&text)?;
         config.evm.push(chain);
         fs::write(&path, toml::to_string(&config)?)
-            .with_context(|| format!("writing the configuration of {name}"))?;
+            .with_context(|| format!("writing the configuration of {name}"))
+    }
+
+    /// Starts a part anew that runs alone.
+    pub(crate) async fn restart(&mut self, name: &str) -> anyhow::Result<()> {
         if let Some(id) = self.part(name)?.process {
             stop_by_id(id, &self.home.to_string_lossy()).await;
         }
@@ -263,6 +281,14 @@ impl Network {
         let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
         let key = Keystore::new(self.home.join("parties")).load(name, &passphrase)?;
         Ok(Party::new(name, key))
+    }
+
+    /// The stakeholders' names, each with its account on every ledger.
+    pub(crate) fn stakeholders(
+        &self,
+    ) -> anyhow::Result<impl Iterator<Item = (String, Address)> + use<>> {
+        let all = Keystore::new(self.home.join("parties")).list()?;
+        Ok(all.into_iter().filter(|(name, _)| STAKEHOLDERS.contains(&name.as_str())))
     }
 
     /// Keeps a key with those of a relayer, under their passphrase.

@@ -209,6 +209,11 @@ pub(crate) fn millis(text: &str) -> Option<u64> {
     digits.trim().parse::<u64>().ok()?.checked_mul(unit)
 }
 
+/// The same as a word of a command.
+pub(crate) fn time(text: &str) -> Result<u64, String> {
+    millis(text).ok_or_else(|| "expected a time with its unit, such as 90s, 10min or 2h".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

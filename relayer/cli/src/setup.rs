@@ -34,7 +34,7 @@ use tombolo_types::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Worst cases of an islet on one busy machine. Final is what is in a block.
-const ISLET: Profile = Profile {
+pub(crate) const ISLET: Profile = Profile {
     block_ms_fastest: 20,
     block_ms_slowest: 5_000,
     time_lag_ms: 0,

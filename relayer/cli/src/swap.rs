@@ -2,9 +2,10 @@
 
 mod book;
 pub(crate) mod config;
-mod desk;
-mod evm;
-mod offer;
+pub(crate) mod deploy;
+pub(crate) mod desk;
+pub(crate) mod evm;
+pub(crate) mod offer;
 mod show;
 
 use crate::process::Lives;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         exit_with_parent: bool,
     },
+    /// Creates the contract of hash-timelocks on an EVM chain that was added to a network.
+    Deploy(deploy::Arguments),
     /// Offers a swap to another party. Weaker than two-phase commit: not all or nothing.
     #[command(
         after_help = "Example: tombolo swap offer --config swap.toml --to 0x2b… --give 300 --give-asset 0x4c… --give-on seattle --take 200 --take-asset 0x4c… --take-on mauna-loa"
@@ -140,11 +143,16 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
             let lives = if exit_with_parent { Lives::WithParent } else { Lives::Alone };
             start(Config::read(&place.config)?, crate::node::until_asked_to_end(lives)).await
         }
+        Command::Deploy(arguments) => deploy::run(arguments).await,
         Command::Offer { place, proposal, printing, dry_run } => {
-            Desk::open(&place)?.offer(&proposal, dry_run, printing.json).await
+            let (id, order, role) = Desk::open(&place)?.offer(&proposal, dry_run).await?;
+            show::order(id, &order, role, printing.json);
+            Ok(())
         }
         Command::Accept { one, dry_run } => {
-            Desk::open(&one.place)?.accept(one.order, dry_run, one.printing.json).await
+            let (id, order, role) = Desk::open(&one.place)?.accept(one.order, dry_run).await?;
+            show::order(id, &order, role, one.printing.json);
+            Ok(())
         }
         Command::Withdraw(one) => {
             Desk::open(&one.place)?.withdraw(one.order, one.printing.json).await

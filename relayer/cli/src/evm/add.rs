@@ -1,16 +1,12 @@
 //! `tombolo chain add evm`: makes an EVM chain known to a network.
 
 use super::{RawEvm, config::RawProof, known::Known};
-use crate::{
-    network::{Network, RELAYER},
-    output,
-};
+use crate::{network::Network, output};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use std::path::PathBuf;
 use tombolo_crypto::secp256k1::SecretKey;
-use tombolo_evm::{Finality, Rpc, endpoints::Endpoints};
-use tombolo_types::id::ChainId;
+use tombolo_evm::Finality;
 
 #[derive(clap::Args)]
 #[command(
@@ -64,11 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         arguments.name
     );
     let key = read_key(&arguments.key_file)?;
-    let finality = arguments.finality_depth.map_or(Finality::Tag, Finality::Depth);
-    let rpc = Rpc::of(arguments.rpc.clone());
-    let endpoints = Endpoints::new(ChainId::ZERO, &rpc, finality)?;
-    let (evm_chain_id, genesis) = endpoints.identify().await?;
-    let known = Known {
+    let mut known = Known {
         clique_period: arguments.clique_period,
         clique_epoch: match arguments.proof {
             RawProof::Clique => Some(arguments.clique_epoch.unwrap_or(30_000)),
@@ -77,8 +69,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         evm: RawEvm {
             name: arguments.name.clone(),
             rpc: arguments.rpc,
-            evm_chain_id,
-            genesis: genesis.to_string(),
             account: arguments.name,
             finality_depth: arguments.finality_depth,
             proof: Some(arguments.proof),
@@ -86,32 +76,34 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             max_fee_gwei: arguments.max_fee_gwei,
             ..RawEvm::default()
         },
+        htlc: None,
     };
+    known.identify().await?;
     // Every node is asked here, not only the first.
     let deployer = known.deployer(&key).await?;
     let balance = deployer.balance().await?;
     let newest = deployer.endpoints().newest().await?;
     let (chain, account) = (deployer.endpoints().chain(), key.address());
     if !arguments.dry_run {
-        network.keep_key(RELAYER, &known.evm.account, &key)?;
-        known.write(&network)?;
+        known.add(&network, &key)?;
     }
     if arguments.json {
         output::json(&json!({
-            "name": known.evm.name, "chain": chain.to_string(), "evm_chain_id": evm_chain_id,
-            "genesis": genesis.to_string(), "account": account.to_string(),
+            "name": known.evm.name, "chain": chain.to_string(),
+            "evm_chain_id": known.evm.evm_chain_id, "genesis": known.evm.genesis,
+            "account": account.to_string(),
             "balance_wei": balance.to_string(), "final_height": newest.number,
             "proof": known.proof(), "added": !arguments.dry_run,
         }));
         return Ok(());
     }
     println!("chain {} is {chain}", known.evm.name);
-    println!("  EIP-155 id     {evm_chain_id}");
-    println!("  genesis        {genesis}");
+    println!("  EIP-155 id     {}", known.evm.evm_chain_id);
+    println!("  genesis        {}", known.evm.genesis);
     println!(
         "  final height   {} ({})",
         newest.number,
-        match finality {
+        match known.finality() {
             Finality::Tag => "as the chain says".to_owned(),
             Finality::Depth(depth) => format!("{depth} blocks on top"),
         }

@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
 }
 
 /// What a link is made of.
-struct Plan {
+pub(crate) struct Plan {
     network: Network,
     hub: Ledger,
     parties: Parties,
@@ -82,14 +82,26 @@ struct Plan {
     deployer: Deployer,
 }
 
+/// A link whose gateway is there, and that is registered.
+pub(crate) struct Created {
+    pub(crate) deployed: Deployed,
+    pub(crate) link: LinkId,
+    /// Relayers that serve it once they are started anew.
+    pub(crate) relayers: Vec<String>,
+}
+
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut plan = Plan::of(&arguments).await?;
+    let mut plan = Plan::read(&arguments).await?;
     plan.say().await?;
     if arguments.dry_run {
         eprintln!("nothing was done; leave --dry-run out to create the link");
         return Ok(());
     }
-    let (deployed, link) = plan.carry_out().await?;
+    let Created { deployed, link, relayers } = plan.create().await?;
+    for relayer in &relayers {
+        plan.network.restart(relayer).await?;
+    }
+    plan.open(link).await?;
     let chain = plan.chain();
     if arguments.json {
         output::json(&json!({
@@ -109,15 +121,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 impl Plan {
-    async fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+    async fn read(arguments: &Arguments) -> anyhow::Result<Self> {
         let network = Network::open(&arguments.home)?;
         let known = Known::read(&network, &arguments.chain)?;
-        ensure!(
-            known.evm.gateway.is_empty(),
-            "{} is linked by gateway {} already",
-            known.evm.name,
-            known.evm.gateway
-        );
         let shared = match arguments.mode {
             1 => (0, 0),
             2 => (1, 1),
@@ -131,13 +137,30 @@ impl Plan {
                 (arguments.nodes, threshold.into())
             }
         };
+        let policy = (arguments.mode == 3).then(|| policy(&arguments.allow)).transpose()?;
+        Self::of(network, known, arguments.mode, shared, policy).await
+    }
+
+    async fn of(
+        network: Network,
+        known: Known,
+        mode: u8,
+        shared: (u8, u32),
+        policy: Option<LinkPolicy>,
+    ) -> anyhow::Result<Self> {
+        ensure!(
+            known.evm.gateway.is_empty(),
+            "{} is linked by gateway {} already",
+            known.evm.name,
+            known.evm.gateway
+        );
         let account = network.key_of(RELAYER, &known.evm.account)?;
         let plan = Self {
             hub: network.ledger(HUB)?,
             parties: Parties::of(&network)?,
             deployer: known.deployer(&account).await?,
-            mode: arguments.mode,
-            policy: (arguments.mode == 3).then(|| policy(&arguments.allow)).transpose()?,
+            mode,
+            policy,
             shared,
             known,
             network,
@@ -164,7 +187,7 @@ impl Plan {
             _ => (format!("{}, {threshold} of {nodes} nodes", attested::KIND), false),
         };
         eprintln!("on {} by account {}:", self.known.evm.name, self.deployer.account());
-        eprintln!("  create gateway {}", self.deployer.next_gateway().await?);
+        eprintln!("  create gateway {}", self.deployer.contract_after(0).await?);
         eprintln!("  create control, registry and vault; say Hello");
         eprintln!("at the hub by its stakeholders:");
         eprintln!("  register and open a link in mode {} with verifier {verifier}", self.mode);
@@ -178,7 +201,8 @@ impl Plan {
         Ok(())
     }
 
-    async fn carry_out(&mut self) -> anyhow::Result<(Deployed, LinkId)> {
+    /// Creates the contracts, has the link registered, and writes down that it is to be served.
+    pub(crate) async fn create(&mut self) -> anyhow::Result<Created> {
         let nodes = match self.mode {
             1 => None,
             2 => Some(LinkNodes::one(&self.network, &self.known)?),
@@ -188,16 +212,16 @@ impl Plan {
                 Some(LinkNodes::several(&mut self.network, known, they, self.shared).await?)
             }
         };
-        let gateway = Address(self.deployer.next_gateway().await?.0.0);
+        let gateway = Address(self.deployer.contract_after(0).await?.0.0);
         let link = digest::link_id(self.hub.chain, self.chain(), gateway, 1);
         let deployed = self.create_gateway(link, nodes.as_ref()).await?;
         self.register(&deployed, link, nodes.as_ref()).await?;
-        self.have_it_served(&deployed, nodes.as_ref()).await?;
-        self.open(link).await?;
-        Ok((deployed, link))
+        let relayers = self.have_it_served(&deployed, nodes.as_ref())?;
+        Ok(Created { deployed, link, relayers })
     }
 
-    async fn open(&self, link: LinkId) -> anyhow::Result<()> {
+    /// Opens the link as soon as the gateway has said Hello, and binds the stakeholders' accounts.
+    pub(crate) async fn open(&self, link: LinkId) -> anyhow::Result<()> {
         let what = format!("the gateway of {} says Hello", self.known.evm.name);
         let bound = until(&what, GREETED_WITHIN, || async move {
             let links = self.hub.client.links().await?.links;
@@ -330,20 +354,23 @@ impl Plan {
         })
     }
 
-    /// Writes the gateway down, and has it served.
-    async fn have_it_served(
-        &mut self,
+    /// Writes the gateway down, and has it served by the relayers that it gives.
+    fn have_it_served(
+        &self,
         deployed: &Deployed,
         nodes: Option<&LinkNodes>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<String>> {
         let mut known = self.known.clone();
         known.evm.gateway = deployed.gateway.to_string();
         // The contracts stand in blocks before that of their last call.
         known.evm.from_block = deployed.block.saturating_sub(256);
         known.write(&self.network)?;
         match nodes {
-            None => self.network.have_served(RELAYER, known.evm).await,
-            Some(nodes) => nodes.serve(&mut self.network, &known.evm).await,
+            None => {
+                self.network.have_served(RELAYER, known.evm)?;
+                Ok(vec![RELAYER.to_owned()])
+            }
+            Some(nodes) => nodes.serve(&self.network, &known.evm),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! EVM chains that a network knows: one file for each, written by `chain add`.
 
 use super::{RawEvm, config::RawProof};
-use crate::network::Network;
+use crate::network::{Network, RELAYER};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf};
 use tombolo_crypto::secp256k1::SecretKey;
-use tombolo_evm::{Finality, Rpc, account, deploy::Deployer, sender::FeePolicy};
+use tombolo_evm::{
+    Finality, Rpc, account, deploy::Deployer, endpoints::Endpoints, sender::FeePolicy,
+};
+use tombolo_types::id::ChainId;
 
 /// A chain that a network knows, linked or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,19 @@ pub(crate) struct Known {
     pub(crate) clique_epoch: Option<u64>,
     /// As the relayer's configuration has it; without a gateway before `link create`.
     pub(crate) evm: RawEvm,
+    /// What swaps take; there since `swap deploy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) htlc: Option<Htlc>,
+}
+
+/// A contract of hash-timelocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Htlc {
+    /// Where it stands.
+    pub(crate) contract: String,
+    /// The block in which it was created, or an earlier one.
+    pub(crate) from_block: u64,
 }
 
 fn path(network: &Network, name: &str) -> anyhow::Result<PathBuf> {
@@ -56,6 +72,27 @@ impl Known {
         fs::create_dir_all(network.home.join("chains"))?;
         fs::write(&path, toml::to_string(self)?)
             .with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Asks the chain's nodes which chain they serve.
+    pub(crate) async fn identify(&mut self) -> anyhow::Result<()> {
+        let rpc = Rpc::of(self.evm.rpc.clone());
+        let endpoints = Endpoints::new(ChainId::ZERO, &rpc, self.finality())?;
+        let (evm_chain_id, genesis) = endpoints.identify().await?;
+        self.evm.evm_chain_id = evm_chain_id;
+        self.evm.genesis = genesis.to_string();
+        Ok(())
+    }
+
+    /// Adds the chain to a network, with the key of the account that pays there.
+    pub(crate) fn add(&self, network: &Network, key: &SecretKey) -> anyhow::Result<()> {
+        network.keep_key(RELAYER, &self.evm.account, key)?;
+        self.write(network)
+    }
+
+    /// The chain's id.
+    pub(crate) fn chain(&self) -> anyhow::Result<ChainId> {
+        Ok(tombolo_evm::chain_id(self.evm.evm_chain_id, self.evm.genesis.parse()?))
     }
 
     /// What creates contracts on the chain for an account; checks that its nodes serve the chain.

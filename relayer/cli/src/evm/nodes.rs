@@ -7,6 +7,7 @@ use crate::{
     process::free_ports,
     setup::Parties,
 };
+use alloy_primitives::U256;
 use anyhow::Context as _;
 use std::net::SocketAddr;
 use tombolo_crypto::secp256k1::SecretKey;
@@ -74,7 +75,8 @@ impl LinkNodes {
                 owner: IdentityId::ZERO,
             };
             parties.govern(hub, Act::RegisterIdentity(identity)).await?;
-            deployer.give(account.address().0.into(), GIVEN_PART).await?;
+            let given = deployer.balance().await? / U256::from(GIVEN_PART);
+            deployer.pay(account.address().0.into(), given).await?;
             all.push(LinkNode { part, key, account, listen: None });
         }
         for (node, listen) in all.iter_mut().zip(free_ports(count.into())?) {
@@ -102,8 +104,9 @@ impl LinkNodes {
         self.all.iter().map(|node| prove(hub, link, &node.key, &node.account)).collect()
     }
 
-    /// Has each of them serve the chain, by a node of its own where there are several.
-    pub(super) async fn serve(&self, network: &mut Network, chain: &RawEvm) -> anyhow::Result<()> {
+    /// Has each of them serve the chain, by a node of its own where there are several. Gives the
+    /// parts that are to be started anew.
+    pub(super) fn serve(&self, network: &Network, chain: &RawEvm) -> anyhow::Result<Vec<String>> {
         for (position, node) in self.all.iter().enumerate() {
             let mut chain = chain.clone();
             if let Some(listen) = node.listen {
@@ -114,8 +117,8 @@ impl LinkNodes {
                 let urls = others.filter_map(|other| Some(format!("http://{}", other.listen?)));
                 chain.nodes = urls.collect();
             }
-            network.have_served(&node.part, chain).await?;
+            network.have_served(&node.part, chain)?;
         }
-        Ok(())
+        Ok(self.all.iter().map(|node| node.part.clone()).collect())
     }
 }

@@ -4,7 +4,8 @@ use super::{
     Place,
     book::HubBook,
     config::{Config, Kind},
-    offer, show,
+    offer::Proposal,
+    show,
 };
 use crate::{
     output,
@@ -26,10 +27,14 @@ use tombolo_swap::htlc::{Role, Swap, Terms};
 use tombolo_swap_service::{
     Doors, Entry, Hand, Home, OrderBook as _, Settings, SwapReport, Wanted, metrics::outcome_name,
 };
-use tombolo_types::{Class, Refusal, id::OrderId, swap::Secret};
+use tombolo_types::{
+    Class, Refusal,
+    id::OrderId,
+    swap::{Order, Secret},
+};
 
 /// A party with its folder and the hub.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     pub(super) config: Config,
     pub(super) party: Arc<Party>,
     pub(super) home: Home,
@@ -41,7 +46,7 @@ impl Desk {
         Self::of(Config::read(&place.config)?, 0)
     }
 
-    pub(super) fn of(config: Config, nonce_lane: u8) -> anyhow::Result<Self> {
+    pub(crate) fn of(config: Config, nonce_lane: u8) -> anyhow::Result<Self> {
         let keys = Keystore::new(config.home.join("keys"));
         let key = keys.load(&config.key, &config.passphrase.read()?)?;
         let folder = config.home.join("swaps");
@@ -96,29 +101,28 @@ impl Desk {
         }
     }
 
-    pub(super) async fn offer(
+    /// Offers a swap, unless it is only tried; gives the order, and this party's role in it.
+    pub(crate) async fn offer(
         &self,
-        proposal: &offer::Proposal,
+        proposal: &Proposal,
         dry_run: bool,
-        is_json: bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<(OrderId, Order, Role)> {
         let opening = proposal.opening(self).await?;
-        let order = opening.terms.order().clone();
+        let (order, role) = (opening.terms.order().clone(), opening.role);
         let id = digest::order(self.hub.chain, &order);
         let swap = Swap::open(opening)?;
         if !dry_run {
             self.announce(id, &swap, SwapCall::Offer(order.clone())).await?;
         }
-        show::order(id, &order, Role::Party(0), is_json);
-        Ok(())
+        Ok((id, order, role))
     }
 
-    pub(super) async fn accept(
+    /// Accepts an order, unless that is only tried; gives it, and this party's role in it.
+    pub(crate) async fn accept(
         &self,
         id: OrderId,
         dry_run: bool,
-        is_json: bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<(OrderId, Order, Role)> {
         let entry = self.entry(id).await?;
         let me = self.party.identity();
         let number = entry.order.parties.iter().position(|party| *party == me);
@@ -137,8 +141,7 @@ impl Desk {
             let call = SwapCall::Accept { order: id };
             self.announce(id, &entry.open(role, None)?, call).await?;
         }
-        show::order(id, &entry.order, role, is_json);
-        Ok(())
+        Ok((id, entry.order, role))
     }
 
     /// The machine hears it from the hub as everybody does.
@@ -171,12 +174,17 @@ impl Desk {
         found.ok_or_else(|| Refusal::new(Class::NotFound, why()).into())
     }
 
-    pub(super) async fn status(&self, id: OrderId, is_json: bool) -> anyhow::Result<()> {
+    /// Where a swap stands.
+    pub(crate) async fn report(&self, id: OrderId) -> anyhow::Result<SwapReport> {
         let (swap, since) = match self.home.read(id)? {
             Some(found) => found,
             None => (self.entry(id).await?.open(Role::Watcher, None)?, now()),
         };
-        let report = show::report(self, &self.doors(0).await?, id, &swap, since).await?;
+        show::report(self, &self.doors(0).await?, id, &swap, since).await
+    }
+
+    pub(super) async fn status(&self, id: OrderId, is_json: bool) -> anyhow::Result<()> {
+        let report = self.report(id).await?;
         if is_json {
             output::json(&serde_json::to_value(&report)?);
         } else {

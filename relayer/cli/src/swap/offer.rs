@@ -5,7 +5,7 @@ use super::{
     config::{Kind, Place},
     desk::Desk,
 };
-use crate::relayer_config::millis;
+use crate::relayer_config::time;
 use anyhow::Context as _;
 use serde::Deserialize;
 use tombolo_crypto::digest;
@@ -25,49 +25,45 @@ const SECOND_MS: u64 = 1_000;
 pub(crate) struct Proposal {
     /// The identity of the other party.
     #[arg(long, value_name = "IDENTITY")]
-    to: IdentityId,
+    pub(crate) to: IdentityId,
     /// How much to give, in the asset's smallest unit.
     #[arg(long, value_name = "AMOUNT")]
-    give: u128,
+    pub(crate) give: u128,
     /// What to give.
     #[arg(long, value_name = "ASSET")]
-    give_asset: AssetId,
+    pub(crate) give_asset: AssetId,
     /// On which configured chain.
     #[arg(long, value_name = "CHAIN")]
-    give_on: String,
+    pub(crate) give_on: String,
     /// How much to take.
     #[arg(long, value_name = "AMOUNT")]
-    take: u128,
+    pub(crate) take: u128,
     /// What to take.
     #[arg(long, value_name = "ASSET")]
-    take_asset: AssetId,
+    pub(crate) take_asset: AssetId,
     /// On which configured chain.
     #[arg(long, value_name = "CHAIN")]
-    take_on: String,
+    pub(crate) take_on: String,
     /// How long the other may take to accept.
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = time)]
-    accept_within: u64,
+    pub(crate) accept_within: u64,
     /// How much longer than they must the locks last. More is calmer, and binds the funds longer
     /// where the other stays away.
     #[arg(long, value_name = "TIME", default_value = "1min", value_parser = time)]
-    spare: u64,
+    pub(crate) spare: u64,
     /// Own account to give from. Default: the one bound to one's identity on the hub; on an EVM
     /// chain without a link, that of one's key.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
-    give_from: Option<Account>,
+    pub(crate) give_from: Option<Account>,
     /// The other's account to give to. Default: the one bound to its identity.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
-    give_to: Option<Account>,
+    pub(crate) give_to: Option<Account>,
     /// The other's account to take from. Default: the one bound to its identity.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
-    take_from: Option<Account>,
+    pub(crate) take_from: Option<Account>,
     /// Own account to take to. Default: as for --give-from.
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
-    take_to: Option<Account>,
-}
-
-fn time(text: &str) -> Result<u64, String> {
-    millis(text).ok_or_else(|| "expected a time with its unit, such as 90s, 10min or 2h".into())
+    pub(crate) take_to: Option<Account>,
 }
 
 fn account(text: &str) -> Result<Account, String> {
