@@ -2,6 +2,15 @@ use crate::run::{Killed, alone, command, eventually, good, last_json, processes_
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
 use tombolo_proto::LedgerClient;
+use tombolo_test_nodes::Kind;
+
+/// The words that add Ethereum to the story; none, said loudly, where there is no anvil.
+fn with_ethereum() -> &'static [&'static str] {
+    match Kind::Foundry.find() {
+        Some(_) => &["--with", "evm"],
+        None => &[],
+    }
+}
 
 /// The main job, whole: every step as expected, every refusal of the story with its class, a
 /// bundle that proves itself, and nothing left behind.
@@ -13,7 +22,8 @@ fn the_demonstration_goes_as_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("demo");
     let home_text = home.to_str().unwrap();
-    let told = last_json(&good(&["demo", "--json", "--measurements", "60", "--home", home_text]));
+    let words = ["demo", "--json", "--measurements", "60", "--home", home_text];
+    let told = last_json(&good(&[&words[..], with_ethereum()].concat()));
     assert_eq!(told["ok"], true);
     let steps = told["steps"].as_array().unwrap();
     let classes: Vec<&str> = steps.iter().filter_map(|step| step["class"].as_str()).collect();
@@ -21,6 +31,16 @@ fn the_demonstration_goes_as_it_should() {
         assert!(classes.contains(&class), "no step was refused with {class}: {classes:?}");
     }
     assert!(steps.iter().any(|step| step["name"] == "kill -9 the relayer in the middle"));
+    if !with_ethereum().is_empty() {
+        for (name, outcome) in [
+            ("two-phase commit: coins against ether", "committed on both: "),
+            ("each party locks, claims and is paid", "completed for both; "),
+        ] {
+            let step = steps.iter().find(|step| step["name"] == name).unwrap();
+            assert!(step["outcome"].as_str().unwrap().starts_with(outcome), "{step}");
+            assert!(step["transaction"].as_str().unwrap().starts_with("0x"), "{step}");
+        }
+    }
     assert!(steps.iter().filter(|step| step["transaction"].is_string()).count() >= 6);
 
     let bundle = told["bundle"].as_str().unwrap();
@@ -62,6 +82,27 @@ fn anybody_reads_open_data(up: &Value) {
     }
 }
 
+/// Without an anvil nothing begins, and one sentence says how to get one.
+#[test]
+fn a_demonstration_with_ethereum_says_how_to_get_an_anvil() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("demo");
+    let nowhere = folder.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    let words = ["demo", "--with", "evm", "--home", home.to_str().unwrap()];
+    for more in [&[][..], &["--anvil", nowhere]] {
+        let mut demo = command(&[&words[..], more].concat());
+        demo.env("TOMBOLO_NODES", nowhere).env("PATH", nowhere);
+        let output = demo.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let said = said["message"].as_str().unwrap();
+        assert!(said.starts_with("there is no anvil"), "{said}");
+        assert!(said.contains("tests/nodes/foundry.sh"), "{said}");
+        assert!(!home.exists());
+    }
+}
+
 /// Interrupted, it ends its processes and says that it did not finish.
 #[test]
 fn an_interrupted_demonstration_leaves_nothing_behind() {
@@ -85,19 +126,23 @@ fn an_interrupted_demonstration_leaves_nothing_behind() {
     assert_eq!(processes_of(&home), Vec::<u32>::new());
 }
 
-/// Killed with `kill -9`, its parts notice and end by themselves.
+/// Killed with `kill -9`, its parts notice and end by themselves, and a node of Ethereum, which
+/// does not notice, is ended.
 #[test]
 fn parts_end_with_a_demonstration_that_was_killed() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("demo");
-    let mut demo = command(&["demo", "--home", home.to_str().unwrap()])
+    let words = ["demo", "--measurements", "1", "--home", home.to_str().unwrap()];
+    let mut demo = command(&[&words[..], with_ethereum()].concat())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("all four parts run", Duration::from_secs(30), || {
-        (processes_of(&home).len() >= 5).then_some(())
+    // With itself, which has the folder among its words, too.
+    let parts = if with_ethereum().is_empty() { 5 } else { 6 };
+    eventually("all parts run", Duration::from_secs(60), || {
+        (processes_of(&home).len() >= parts).then_some(())
     });
     demo.kill().unwrap();
     demo.wait().unwrap();

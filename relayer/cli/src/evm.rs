@@ -10,7 +10,8 @@ mod known;
 mod nodes;
 
 use crate::network::Network;
-pub(crate) use config::{EvmEnd, RawEvm};
+pub(crate) use config::{EvmEnd, RawEvm, RawProof};
+pub(crate) use create::{Created, Plan};
 pub(crate) use ends::Ends;
 pub(crate) use known::{Htlc, Known};
 use tombolo_types::id::ChainId;

@@ -67,6 +67,9 @@ enum Command {
     /// Makes and lists encrypted keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// Becomes anvil, for the demonstration.
+    #[command(hide = true)]
+    Anvil(demo::anvil::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// For which shell.
@@ -103,6 +106,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Key(command) => key::run(command),
+        Command::Anvil(arguments) => demo::anvil::become_anvil(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

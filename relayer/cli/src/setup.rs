@@ -151,6 +151,14 @@ impl Running {
         })
     }
 
+    /// Starts the relayer again, once it has ended.
+    pub(crate) async fn start_relayer(&mut self) -> anyhow::Result<()> {
+        let mut relayer = self.network.start(RELAYER, Lives::WithParent)?;
+        self.network.wait_until_up(&mut relayer).await?;
+        self.relayer = relayer;
+        Ok(())
+    }
+
     /// Ends every part.
     pub(crate) async fn stop(&mut self) {
         self.relayer.stop().await;

@@ -9,7 +9,6 @@ use super::{
 use crate::{
     network::{BALANCE, coin},
     party::{Final, Ledger, Party, until},
-    process::Lives,
     setup::{PATIENCE, Parties, Running, Schemas},
 };
 use anyhow::{Context as _, bail, ensure};
@@ -134,7 +133,8 @@ impl Calibration {
     }
 }
 
-fn link(running: &Running, islet: &Ledger) -> LinkId {
+/// The link of an islet.
+pub(crate) fn link(running: &Running, islet: &Ledger) -> LinkId {
     tombolo_islet_core::hub_link_id(running.hub.chain, islet.chain)
 }
 
@@ -186,7 +186,7 @@ pub(crate) async fn aborted(
         .step("two-phase commit with too little money", async {
             let begin = certificate.exchange(running, university, BALANCE * 2);
             let (xid, done) = start(running, begin).await?;
-            let end = finished(running, xid).await?;
+            let end = finished(running, xid, PATIENCE).await?;
             ensure!(status(&end) == "aborted", "it ended as {end}");
             ensure!(
                 item(&running.mauna_loa, certificate.id).await?["standing"] == "live",
@@ -239,10 +239,8 @@ pub(crate) async fn moved_through_a_crash(
         .await?;
     timeline
         .step("start the relayer again", async {
-            let mut relayer = running.network.start("relayer", Lives::WithParent)?;
-            running.network.wait_until_up(&mut relayer).await?;
-            running.relayer = relayer;
-            let end = finished(running, xid).await?;
+            running.start_relayer().await?;
+            let end = finished(running, xid, PATIENCE).await?;
             ensure!(status(&end) == "committed", "it ended as {end}");
             Ok(Done::so("it reads from both ends where to go on; committed on both ledgers")
                 .under(xid))
@@ -284,8 +282,13 @@ async fn commit(running: &Running, xid: Xid) -> anyhow::Result<Json> {
     found.with_context(|| format!("the hub does not know commit {xid}"))
 }
 
-async fn finished(running: &Running, xid: Xid) -> anyhow::Result<Json> {
-    until("the two-phase commit ends", PATIENCE, || async {
+/// Waits until a commit has ended on every ledger.
+pub(crate) async fn finished(
+    running: &Running,
+    xid: Xid,
+    within: Duration,
+) -> anyhow::Result<Json> {
+    until("the two-phase commit ends", within, || async {
         let seen = commit(running, xid).await?;
         Ok(is_finished(&seen).then_some(seen))
     })
@@ -293,7 +296,7 @@ async fn finished(running: &Running, xid: Xid) -> anyhow::Result<Json> {
 }
 
 /// How a commit stands: `preparing`, `committed` or `aborted`.
-fn status(commit: &Json) -> String {
+pub(crate) fn status(commit: &Json) -> String {
     commit["status"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -306,19 +309,19 @@ async fn check_money(running: &Running, paid: u128) -> anyhow::Result<()> {
     let Parties { observatory, university, .. } = &running.parties;
     let expected = [(university, BALANCE - paid), (observatory, BALANCE + paid)];
     for (party, amount) in expected {
-        let account = running.seattle.query(&format!("accounts/{}", party.address())).await?;
-        let account = account.unwrap_or_default();
-        let coin = coin().to_string();
-        let balances = account["balances"].as_array().cloned().unwrap_or_default();
-        let Some(balance) = balances.iter().find(|balance| balance["asset"] == coin) else {
-            bail!("{} has no account in seattle: {account}", party.name);
-        };
-        ensure!(
-            balance["amount"] == amount.to_string(),
-            "{} holds {}, not {amount}",
-            party.name,
-            balance["amount"]
-        );
+        let held = coins(&running.seattle, party).await?;
+        ensure!(held == amount, "{} holds {held}, not {amount}", party.name);
     }
     Ok(())
+}
+
+/// How many coins a party has on an islet.
+pub(crate) async fn coins(islet: &Ledger, party: &Party) -> anyhow::Result<u128> {
+    let account = islet.query(&format!("accounts/{}", party.address())).await?.unwrap_or_default();
+    let coin = coin().to_string();
+    let balances = account["balances"].as_array().cloned().unwrap_or_default();
+    let Some(balance) = balances.iter().find(|balance| balance["asset"] == coin) else {
+        bail!("{} has no account on {}: {account}", party.name, islet.name);
+    };
+    balance["amount"].as_str().unwrap_or_default().parse().context("reading a balance")
 }

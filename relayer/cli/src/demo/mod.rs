@@ -1,7 +1,9 @@
 //! `tombolo demo`: everything once, on real measurements, in a minute.
 
+pub(crate) mod anvil;
 mod audit;
 mod calibration;
+mod ethereum;
 pub(crate) mod measurements;
 mod refusals;
 mod sharing;
@@ -30,9 +32,28 @@ pub(crate) struct Arguments {
     /// How many measurements of each series to share; all of them by default.
     #[arg(long)]
     measurements: Option<usize>,
+    /// What to show besides.
+    #[arg(long, value_enum)]
+    with: Option<With>,
+    /// With `evm`: where anvil is. Default: where `tests/nodes/foundry.sh` has put it, else on the
+    /// path.
+    #[arg(long, value_name = "PATH", requires = "with")]
+    anvil: Option<PathBuf>,
+}
+
+/// What the demonstration shows besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum With {
+    /// A node of Ethereum: a two-phase commit and a hash-timelock swap with an islet.
+    Evm,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Before there is anything to undo.
+    let anvil = match arguments.with {
+        Some(With::Evm) => Some(anvil::find(arguments.anvil.as_deref())?),
+        None => None,
+    };
     let fresh = match &arguments.home {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("tombolo-demo-").tempdir()?),
@@ -47,7 +68,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let interrupted = crate::node::until_asked_to_end(Lives::Alone);
     let mut running = None;
     let told = {
-        let story = story::tell(network, arguments.measurements, &mut running, &mut timeline);
+        let wanted = story::Wanted { measurements: arguments.measurements, anvil };
+        let story = story::tell(network, wanted, &mut running, &mut timeline);
         tokio::select! {
             told = story => told,
             () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),

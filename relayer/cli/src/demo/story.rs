@@ -3,7 +3,7 @@
 use super::{
     audit,
     calibration::{self, Calibration},
-    refusals, sharing,
+    ethereum, refusals, sharing,
     timeline::{Done, Timeline},
 };
 use crate::{network::Network, process::Lives, setup::Running};
@@ -16,10 +16,18 @@ pub(crate) struct Told {
     pub(crate) bundle: PathBuf,
 }
 
+/// What is to be told.
+pub(crate) struct Wanted {
+    /// How many measurements of each series; all where it is not said.
+    pub(crate) measurements: Option<usize>,
+    /// Where anvil is, where Ethereum belongs to the story.
+    pub(crate) anvil: Option<PathBuf>,
+}
+
 /// Tells it. `slot` holds what runs, so that the caller can end it whatever happens here.
 pub(crate) async fn tell(
     network: Network,
-    measurements: Option<usize>,
+    wanted: Wanted,
     slot: &mut Option<Running>,
     timeline: &mut Timeline,
 ) -> anyhow::Result<Told> {
@@ -33,12 +41,15 @@ pub(crate) async fn tell(
         .await?;
     let Some(running) = slot.as_mut() else { anyhow::bail!("nothing runs") };
     let schemas = set_up(running, timeline).await?;
-    sharing::share_all(running, schemas, measurements, timeline).await?;
+    sharing::share_all(running, schemas, wanted.measurements, timeline).await?;
     refusals::show(running, schemas, timeline).await?;
     let certificate = Calibration::enter(running, schemas, timeline).await?;
     calibration::refused_ways(running, &certificate, timeline).await?;
     calibration::aborted(running, &certificate, timeline).await?;
     calibration::moved_through_a_crash(running, &certificate, timeline).await?;
+    if let Some(anvil) = &wanted.anvil {
+        ethereum::show(running, anvil, timeline).await?;
+    }
     let bundle = audit::export(running, timeline).await?;
     audit::tamper(running, &bundle, timeline).await?;
     Ok(Told { genesis: running.hub.chain, bundle })

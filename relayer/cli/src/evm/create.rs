@@ -141,6 +141,11 @@ impl Plan {
         Self::of(network, known, arguments.mode, shared, policy).await
     }
 
+    /// A link in mode 2, whose one trusted node is the network's relayer.
+    pub(crate) async fn by_one_node(network: Network, known: Known) -> anyhow::Result<Self> {
+        Self::of(network, known, 2, (1, 1), None).await
+    }
+
     async fn of(
         network: Network,
         known: Known,
