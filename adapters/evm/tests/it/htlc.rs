@@ -24,8 +24,8 @@ use tombolo_types::{
 };
 
 const SECRET: Secret = Secret([0x5e; 32]);
-const LOCKER: u8 = 41;
-const RECIPIENT: u8 = 42;
+pub(crate) const LOCKER: u8 = 41;
+pub(crate) const RECIPIENT: u8 = 42;
 const WATCHER: u8 = 43;
 const AMOUNT: u128 = 300;
 /// Blocks on top that make one final.
@@ -34,15 +34,15 @@ const DEPTH: u64 = 2;
 const LASTS: u64 = 600;
 
 /// A node with the contract, and a lock that is to be.
-struct Bench {
-    anvil: Anvil,
-    config: HtlcConfig,
+pub(crate) struct Bench {
+    pub(crate) anvil: Anvil,
+    pub(crate) config: HtlcConfig,
     lock: Lock,
 }
 
 impl Bench {
     /// `None`, said loudly, where there is no anvil.
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let anvil = Anvil::start(&[])?;
         for number in [LOCKER, RECIPIENT, WATCHER] {
             let funds = [json!(account(number).to_string()), json!("0x8ac7230489e80000")];
@@ -89,7 +89,7 @@ impl Bench {
         (fronts, EvmHtlc::new(config, signer(WATCHER)).await.unwrap())
     }
 
-    fn mine(&self, blocks: u64) {
+    pub(crate) fn mine(&self, blocks: u64) {
         for _ in 0..blocks {
             let _ = self.anvil.rpc.call("evm_mine", json!([]));
         }
@@ -120,11 +120,11 @@ impl Bench {
     }
 }
 
-fn signer(number: u8) -> PrivateKeySigner {
+pub(crate) fn signer(number: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&key(number).to_bytes()).unwrap()
 }
 
-fn account(number: u8) -> Account {
+pub(crate) fn account(number: u8) -> Account {
     key(number).address().into()
 }
 
@@ -132,7 +132,7 @@ fn height(anvil: &Anvil) -> u64 {
     quantity(&anvil.rpc.call("eth_blockNumber", json!([])))
 }
 
-fn time(anvil: &Anvil) -> u64 {
+pub(crate) fn time(anvil: &Anvil) -> u64 {
     let block = anvil.rpc.call("eth_getBlockByNumber", json!(["latest", false]));
     quantity(&block["timestamp"])
 }
@@ -141,7 +141,7 @@ fn class(error: Result<impl std::fmt::Debug, AdapterError>) -> Class {
     error.unwrap_err().class()
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let _alone = alone();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(test);
 }

@@ -10,3 +10,4 @@ mod hub;
 mod link;
 mod silence;
 mod suite;
+mod swaps;
