@@ -26,16 +26,18 @@ use tombolo_types::{
 };
 
 /// The first of the keys that anvil gives funds to; published, guards nothing.
-const ANVIL_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+pub(crate) const ANVIL_KEY: &str =
+    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// The key that the networks of geth give funds to.
-const GETH_KEY: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
+pub(crate) const GETH_KEY: &str =
+    "0x1111111111111111111111111111111111111111111111111111111111111111";
 /// Set to anything, it lets tests wait for finality as often as it takes.
-const LONG: &str = "TOMBOLO_LONG_TESTS";
+pub(crate) const LONG: &str = "TOMBOLO_LONG_TESTS";
 /// Enough for some transactions.
 const WEI: u64 = 1_000_000_000_000_000_000;
 const NAME: &str = "harbour";
 /// A vote must be final on the chain, and then that it has carried out the decision.
-const FINAL_TWICE: Duration = Duration::from_secs(300);
+pub(crate) const FINAL_TWICE: Duration = Duration::from_secs(300);
 
 sol! {
     /// As adapters/evm/contracts/src/interfaces/IRegistry.sol has it.

@@ -1,106 +1,120 @@
 //! Hash-timelock swaps with Ethereum: an islet and a real node, and two real nodes.
 
 use crate::{
+    evm::{ANVIL_KEY, FINAL_TWICE, GETH_KEY, LONG},
     network::Devnet,
-    party::{PATIENCE, Party, coin, govern, until},
-    run::run,
+    party::{PATIENCE, Party, coin, until, until_within},
+    run::{good, last_json, run},
     swaps::{Market, Service},
 };
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
-use tombolo_crypto::secp256k1::SecretKey;
-use tombolo_evm::{Finality, HtlcConfig, Rpc, account, deploy::Deployer, sender::FeePolicy};
-use tombolo_hub::{govern::Act, swap::ChainDeclaration};
-use tombolo_swap::{
-    htlc::{Expiry, Profile, Spending},
-    protocol::Locking,
-};
-use tombolo_test_nodes::{Anvil, hash};
+use std::time::{Duration, Instant};
+use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, alone, skipped};
 use tombolo_types::id::ChainId;
 
 /// What is given on Ethereum: far more than all fees of a test.
 const ETHER: u128 = 1_000_000_000_000_000_000;
 const FUNDS: u128 = 100 * ETHER;
-/// Blocks on top that make one final.
-const DEPTH: u64 = 1;
 /// The native coin.
 const NATIVE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A real node with the contract, a block each second.
-struct Ethereum {
-    anvil: Anvil,
-    config: HtlcConfig,
-    name: String,
+/// A real node of Ethereum.
+enum Node {
+    /// Makes a block each second.
+    Anvil(Anvil),
+    /// Three that seal a block each second.
+    Clique(Clique),
+    /// Proof of stake, with slots of two seconds.
+    Beacon(Beacon),
 }
 
-impl Ethereum {
-    /// `None`, said loudly, where there is no anvil.
-    fn start(name: &str, evm_chain_id: u64) -> Option<Self> {
-        let anvil = Anvil::start(&["--block-time", "1", "--chain-id", &evm_chain_id.to_string()])?;
-        let block = anvil.rpc.call("eth_getBlockByNumber", json!(["0x0", false]));
-        let config = HtlcConfig {
-            evm_chain_id,
-            genesis: hash(&block["hash"]).0.into(),
-            rpc: Rpc::of(vec![anvil.rpc.url().to_owned()]),
-            finality: Finality::Depth(DEPTH),
-            contract: [0; 20].into(),
-            from_block: 0,
-            fees: FeePolicy::default(),
-        };
-        Some(Self { anvil, config, name: name.to_owned() })
+impl Node {
+    fn anvil(evm_chain_id: u64) -> Option<Self> {
+        let chain_id = evm_chain_id.to_string();
+        Anvil::start(&["--block-time", "1", "--chain-id", &chain_id]).map(Self::Anvil)
     }
 
-    fn chain(&self) -> ChainId {
-        self.config.chain()
+    fn rpc(&self) -> &Rpc {
+        match self {
+            Self::Anvil(node) => &node.rpc,
+            Self::Clique(network) => network.rpc(),
+            Self::Beacon(network) => &network.execution,
+        }
     }
 
-    /// Gives the parties funds, creates the contract, declares the chain, and names it to both.
-    async fn join(&mut self, market: &Market) {
-        for party in [&market.city, &market.observatory] {
-            let funds = json!([party.address().to_string(), format!("{FUNDS:#x}")]);
-            let _ = self.anvil.rpc.call("anvil_setBalance", funds);
+    /// How the chain is added: whose key pays, when a block is final, what proves it.
+    fn words_to_add(&self) -> (&str, Vec<&str>) {
+        match self {
+            Self::Anvil(_) => (ANVIL_KEY, vec!["--proof", "none", "--finality-depth", "1"]),
+            Self::Clique(_) => {
+                let proof = ["--proof", "clique", "--clique-period", "1"];
+                (GETH_KEY, [&proof[..], &["--finality-depth", "2"]].concat())
+            }
+            Self::Beacon(network) => {
+                (GETH_KEY, vec!["--proof", "beacon", "--beacon", network.consensus.url()])
+            }
         }
-        let HtlcConfig { evm_chain_id, genesis, rpc, finality, fees, .. } = self.config.clone();
-        let account = account(&SecretKey::from_bytes([0x77; 32]).unwrap()).unwrap();
-        let funds = json!([account.address(), format!("{FUNDS:#x}")]);
-        let _ = self.anvil.rpc.call("anvil_setBalance", funds);
-        let chain = (evm_chain_id, genesis);
-        let deployer = Deployer::connect(chain, &rpc, finality, fees, account).await.unwrap();
-        let contract = deployer.htlc().await.unwrap();
-        for party in ["city", "observatory"] {
-            let path = market.config(party);
-            let text = std::fs::read_to_string(&path).unwrap();
-            let evm = format!(
-                "\n[[evm]]\nname = \"{}\"\nevm_chain_id = {evm_chain_id}\ngenesis = \"{genesis}\"\n\
-                 rpc = [\"{}\"]\nfinality_depth = {DEPTH}\ncontract = \"{contract}\"\n",
-                self.name, rpc.urls[0]
-            );
-            std::fs::write(&path, text + &evm).unwrap();
+    }
+
+    /// What is declared of it. Clique's worst cases follow from its period.
+    fn words_to_declare(&self) -> &str {
+        match self {
+            Self::Anvil(_) => {
+                "--block-fastest 1s --block-slowest 3s --skew 1s --inclusion 4s --finality 2s"
+            }
+            Self::Clique(_) => "",
+            // Three epochs of eight slots.
+            Self::Beacon(_) => {
+                "--block-fastest 2s --block-slowest 10s --skew 2s --inclusion 20s --finality 90s"
+            }
         }
-        let declaration = Act::DeclareChain(Box::new(ChainDeclaration {
-            chain: self.chain(),
-            locking: BTreeSet::from([Locking::Hash]),
-            profile: Profile {
-                block_ms_fastest: 1_000,
-                block_ms_slowest: 3_000,
-                time_lag_ms: 0,
-                skew_ms: 1_000,
-                inclusion_ms: 4_000,
-                finality_ms: 2_000,
-                expiry: Expiry::Enforced,
-                spending: Spending::Anybody,
-            },
-        }));
-        govern(&market.hub, &market.city, &market.observatory, declaration).await;
+    }
+}
+
+/// A chain of the market, with the contract.
+struct Ethereum<'n> {
+    node: &'n Node,
+    chain: ChainId,
+}
+
+impl<'n> Ethereum<'n> {
+    /// Adds the chain, has the contract created and the chain declared, and gives the parties funds.
+    fn join(market: &Market, name: &str, node: &'n Node) -> Self {
+        let home = market.devnet.home.to_str().unwrap();
+        let file = market.devnet.home.join(format!("{name}.hex"));
+        let (key, words) = node.words_to_add();
+        std::fs::write(&file, key).unwrap();
+        let add = ["chain", "add", "evm", "--json", "--home", home, "--name", name];
+        let at = ["--rpc", node.rpc().url(), "--key-file", file.to_str().unwrap()];
+        let added = last_json(&good(&[&add[..], &at, &words].concat()));
+        let funds = FUNDS.to_string();
+        let deploy = ["swap", "deploy", "--home", home, "--chain", name];
+        match node {
+            // At once, where a node does as it is told.
+            Node::Anvil(anvil) => {
+                for party in [&market.city, &market.observatory] {
+                    let funds = json!([party.address().to_string(), format!("{FUNDS:#x}")]);
+                    let _ = anvil.rpc.call("anvil_setBalance", funds);
+                }
+                good(&deploy);
+            }
+            Node::Clique(_) | Node::Beacon(_) => {
+                good(&[&deploy[..], &["--fund", &funds]].concat());
+            }
+        }
+        let declare = ["chain", "declare", "--json", "--home", home, "--chain", name];
+        let words: Vec<&str> = node.words_to_declare().split_whitespace().collect();
+        let declared = last_json(&good(&[&declare[..], &words].concat()));
+        // No gateway proves anything there.
+        assert_eq!(declared["locking"], json!(["hash"]));
+        assert_eq!(declared["chain"], added["chain"]);
+        Self { node, chain: added["chain"].as_str().unwrap().parse().unwrap() }
     }
 
     /// What a party has won, to the nearest thousandth of an ether: fees are less.
     fn won(&self, party: &Party) -> i128 {
         let asked = json!([party.address().to_string(), "latest"]);
-        let balance = self.anvil.rpc.call("eth_getBalance", asked);
+        let balance = self.node.rpc().call("eth_getBalance", asked);
         let digits = balance.as_str().unwrap().trim_start_matches("0x");
         let balance = u128::from_str_radix(digits, 16).unwrap();
         let thousandths = |wei: u128| i128::try_from((wei + ETHER / 2_000) / (ETHER / 1_000));
@@ -129,6 +143,24 @@ fn agree(market: &Market, give: &Side<'_>, take: &Side<'_>) -> String {
     order
 }
 
+/// Coins of an islet for one ether.
+fn agree_on_ether(market: &Market) -> String {
+    let coins = (300, coin().to_string(), "seattle");
+    agree(market, &coins, &(ETHER, NATIVE.into(), "ethereum"))
+}
+
+/// Both have what they swapped for, and no more.
+async fn all_is_swapped(market: &Market, ethereum: &Ethereum<'_>) {
+    assert_eq!(market.won(&market.seattle, market.city.address()).await, -300);
+    assert_eq!(market.won(&market.seattle, market.observatory.address()).await, 300);
+    // Credited and paid out.
+    until("the ether is paid out", || async {
+        (ethereum.won(&market.city) == 1_000).then_some(())
+    })
+    .await;
+    assert_eq!(ethereum.won(&market.observatory), -1_000);
+}
+
 /// Waits until a leg of an order stands so, by what a party sees.
 async fn leg_is(market: &Market, party: &str, order: &str, leg: usize, standing: &str) -> Value {
     until(&format!("leg {leg} is {standing}"), || async {
@@ -143,29 +175,81 @@ async fn leg_is(market: &Market, party: &str, order: &str, leg: usize, standing:
 /// Req: PRJ-5-4, PRJ-5-5, PRJ-5-6
 #[test]
 fn an_islet_and_ethereum_swap() {
-    let Some(mut ethereum) = Ethereum::start("ethereum", 31_337) else { return };
+    let Some(node) = Node::anvil(31_337) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 5_000).await;
-        ethereum.join(&market).await;
-        let chosen = format!("swap-protocol/{}-{}", market.seattle.chain, ethereum.chain());
+        let ethereum = Ethereum::join(&market, "ethereum", &node);
+        let chosen = format!("swap-protocol/{}-{}", market.seattle.chain, ethereum.chain);
         assert_eq!(market.hub.query(&chosen).await["protocol"], "htlc");
-        let order = agree(
-            &market,
-            &(300, coin().to_string(), "seattle"),
-            &(ETHER, NATIVE.into(), "ethereum"),
-        );
+        let order = agree_on_ether(&market);
         let _services = ["city", "observatory"].map(|party| Service::start(&market, party));
         market.ends("city", &order, "completed").await;
         market.ends("observatory", &order, "completed").await;
-        assert_eq!(market.won(&market.seattle, market.city.address()).await, -300);
-        assert_eq!(market.won(&market.seattle, market.observatory.address()).await, 300);
-        // Credited and paid out.
-        until("the ether is paid out", || async {
-            (ethereum.won(&market.city) == 1_000).then_some(())
+        all_is_swapped(&market, &ethereum).await;
+    });
+}
+
+/// The same with a real geth, whose blocks three signers seal; hub and relayer are gone before the
+/// second leg can be locked.
+///
+/// Req: PRJ-5-5, PRJ-5-6, PRJ-5-7
+#[test]
+fn an_islet_and_a_clique_chain_swap_though_hub_and_relayer_are_gone() {
+    let _alone = alone();
+    let Some(network) = Clique::start(1, 30_000) else { return };
+    let node = Node::Clique(network);
+    let devnet = Devnet::up();
+    run(async {
+        let market = Market::open(devnet, 5_000).await;
+        let ethereum = Ethereum::join(&market, "ethereum", &node);
+        let order = agree_on_ether(&market);
+        let _services = ["city", "observatory"].map(|party| Service::start(&market, party));
+        until("both have heard that all have accepted", || async {
+            let heard = |party| market.swap(party, &["status", &order])["accepted"] == true;
+            (heard("city") && heard("observatory")).then_some(())
         })
         .await;
-        assert_eq!(ethereum.won(&market.observatory), -1_000);
+        market.devnet.kill("relayer");
+        market.devnet.kill("hub");
+        let status = market.swap("city", &["status", &order]);
+        assert_eq!(status["outcome"], Value::Null, "it was over before they were gone: {status}");
+        market.ends("city", &order, "completed").await;
+        market.ends("observatory", &order, "completed").await;
+        all_is_swapped(&market, &ethereum).await;
+    });
+}
+
+/// The same on proof of stake: nothing is built upon before the chain says that it is final.
+///
+/// Req: PRJ-5-5, PRJ-5-6
+#[test]
+fn an_islet_and_proof_of_stake_swap() {
+    if std::env::var_os(LONG).is_none() {
+        skipped(&format!("a hash-timelock swap on proof of stake takes 4 min; set {LONG}=1"));
+        return;
+    }
+    let _alone = alone();
+    let Some(network) = Beacon::start() else { return };
+    // There must be something final to begin with.
+    let _ = network.finality_update(8);
+    let node = Node::Beacon(network);
+    let devnet = Devnet::up();
+    run(async {
+        let market = Market::open(devnet, 5_000).await;
+        let ethereum = Ethereum::join(&market, "ethereum", &node);
+        let order = agree_on_ether(&market);
+        let _services = ["city", "observatory"].map(|party| Service::start(&market, party));
+        for party in ["city", "observatory"] {
+            until_within(FINAL_TWICE, &format!("the swap of {party} is over"), || async {
+                let status = market.swap(party, &["status", &order]);
+                let outcome = status["outcome"].as_str()?.to_owned();
+                assert_eq!(outcome, "completed", "{status}");
+                Some(())
+            })
+            .await;
+        }
+        all_is_swapped(&market, &ethereum).await;
     });
 }
 
@@ -174,13 +258,13 @@ fn an_islet_and_ethereum_swap() {
 /// Req: PRJ-5-6
 #[test]
 fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_ethereum_chains() {
-    let Some(mut one) = Ethereum::start("one", 31_337) else { return };
-    let Some(mut two) = Ethereum::start("two", 31_338) else { return };
+    let Some(one) = Node::anvil(31_337) else { return };
+    let Some(two) = Node::anvil(31_338) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 40_000).await;
-        one.join(&market).await;
-        two.join(&market).await;
+        let one = Ethereum::join(&market, "one", &one);
+        let two = Ethereum::join(&market, "two", &two);
         let native = NATIVE.to_owned();
         let give = (ETHER, native.clone(), "one");
         let order = agree(&market, &give, &(2 * ETHER, native, "two"));
@@ -221,16 +305,12 @@ fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_ethereum_chains
 /// Req: PRJ-5-7
 #[test]
 fn a31_a_claim_at_the_last_moment_is_refused_on_ethereum() {
-    let Some(mut ethereum) = Ethereum::start("ethereum", 31_337) else { return };
+    let Some(node) = Node::anvil(31_337) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 5_000).await;
-        ethereum.join(&market).await;
-        let order = agree(
-            &market,
-            &(300, coin().to_string(), "seattle"),
-            &(ETHER, NATIVE.into(), "ethereum"),
-        );
+        let ethereum = Ethereum::join(&market, "ethereum", &node);
+        let order = agree_on_ether(&market);
         let city = Service::start(&market, "city");
         leg_is(&market, "city", &order, 0, "locked").await;
         city.kill();
