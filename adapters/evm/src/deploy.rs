@@ -341,3 +341,6 @@ impl Deployer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@
 //! Deliberately absent: ERC-721 tokens (a swap is about amounts), and looking for secrets among
 //! transactions that no block holds: a claim that is in no block before the deadline is none.
 
-mod abi;
+pub(crate) mod abi;
 mod sight;
 
 use crate::{
