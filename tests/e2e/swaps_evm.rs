@@ -4,7 +4,7 @@ use crate::{
     evm::{ANVIL_KEY, FINAL_TWICE, GETH_KEY, LONG},
     network::Devnet,
     party::{PATIENCE, Party, coin, until, until_within},
-    run::{good, last_json, run},
+    run::{good, last_json, refused, run},
     swaps::{Market, Service},
 };
 use serde_json::{Value, json};
@@ -102,12 +102,16 @@ impl<'n> Ethereum<'n> {
                 good(&[&deploy[..], &["--fund", &funds]].concat());
             }
         }
+        let doctor = ["chain", "doctor", "--json", "--home", home, "--chain", name];
+        let ill = refused(&doctor)["message"].as_str().unwrap().to_owned();
+        assert!(ill.ends_with("has 1 faults"), "it is not declared yet: {ill}");
         let declare = ["chain", "declare", "--json", "--home", home, "--chain", name];
         let words: Vec<&str> = node.words_to_declare().split_whitespace().collect();
         let declared = last_json(&good(&[&declare[..], &words].concat()));
         // No gateway proves anything there.
         assert_eq!(declared["locking"], json!(["hash"]));
         assert_eq!(declared["chain"], added["chain"]);
+        doctor_finds_no_fault(&doctor);
         Self { node, chain: added["chain"].as_str().unwrap().parse().unwrap() }
     }
 
@@ -119,6 +123,16 @@ impl<'n> Ethereum<'n> {
         let balance = u128::from_str_radix(digits, 16).unwrap();
         let thousandths = |wei: u128| i128::try_from((wei + ETHER / 2_000) / (ETHER / 1_000));
         thousandths(balance).unwrap() - thousandths(FUNDS).unwrap()
+    }
+}
+
+/// The contract has its code and is declared; that there is no link is no fault.
+fn doctor_finds_no_fault(doctor: &[&str]) {
+    let looked = last_json(&good(doctor));
+    let findings = looked["findings"].as_array().unwrap();
+    for what in ["contract", "swaps", "gateway"] {
+        let finding = findings.iter().find(|finding| finding["what"] == what);
+        assert_eq!(finding.unwrap()["good"], true, "{looked}");
     }
 }
 

@@ -46,6 +46,24 @@ mod artifact {
 struct Artifact {
     /// The code that creates the contract; its arguments follow it.
     bytecode: Bytes,
+    /// The code that it has then, but for what its arguments put in.
+    #[serde(rename = "deployedBytecode")]
+    deployed: Bytes,
+}
+
+impl Artifact {
+    fn read(json: &str) -> Result<Self, Refusal> {
+        let wrong = |error| Refusal::new(Class::Format, format!("a contract's artifact: {error}"));
+        serde_json::from_str(json).map_err(wrong)
+    }
+}
+
+/// The hash of the code of a contract of hash-timelocks, which takes no arguments.
+///
+/// # Errors
+/// `E_FORMAT` where this crate was built with a damaged artifact.
+pub fn htlc_code_hash() -> Result<B256, Refusal> {
+    Ok(keccak256(Artifact::read(artifact::HTLC)?.deployed))
 }
 
 /// By what a new gateway believes the hub.
@@ -327,10 +345,8 @@ impl Deployer {
         address: Address,
     ) -> Result<(), AdapterError> {
         let chain = self.endpoints.chain();
-        let artifact: Artifact = serde_json::from_str(artifact).map_err(|error| {
-            let refusal = Refusal::new(Class::Format, format!("a contract's artifact: {error}"));
-            AdapterError::Refused { chain, refusal }
-        })?;
+        let artifact = Artifact::read(artifact);
+        let artifact = artifact.map_err(|refusal| AdapterError::Refused { chain, refusal })?;
         let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
         let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
         self.submitter.include(&self.endpoints, &call, 0).await?;

@@ -90,7 +90,9 @@ async fn start(
                 known.identify().await?;
                 Ok(Some(known))
             };
-            let known = until("anvil answers", PATIENCE, answers).await?;
+            let log = running.network.home.join("logs").join("anvil.log");
+            let known = until("anvil answers", PATIENCE, answers).await;
+            let known = known.with_context(|| format!("what it says is in {}", log.display()))?;
             let key: Hash = anvil::KEY.parse()?;
             let key = SecretKey::from_bytes(key.0)?;
             known.add(&running.network, &key)?;

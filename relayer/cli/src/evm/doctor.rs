@@ -1,5 +1,7 @@
 //! `tombolo chain doctor`: what keeps a chain from being used, and what to do about each fault.
 
+mod swaps;
+
 use super::known::Known;
 use crate::{
     network::{HUB, Network, RELAYER},
@@ -19,6 +21,7 @@ const DELIVERY_GAS: u128 = 2_000_000;
 const DELIVERIES: u128 = 10;
 /// A newest block of this age says that the chain stands still, or a clock is wrong.
 const STALE_MS: u64 = 120_000;
+const ASK_AGAIN: &str = "see to the nodes of the chain and of the hub, then ask again";
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: tombolo chain doctor --home net --chain harbour")]
@@ -72,24 +75,32 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     nodes(&known, &mut findings).await?;
     let key = network.key_of(RELAYER, &known.evm.account)?;
     match known.deployer(&key).await {
-        Ok(deployer) => chain(&known, &deployer, &mut findings).await,
+        Ok(deployer) => {
+            chain(&known, &deployer, &mut findings).await;
+            if let Some(htlc) = &known.htlc {
+                let looked = swaps::look(&network, (&known, htlc), &deployer, &mut findings).await;
+                if let Err(error) = looked {
+                    findings.fault("swaps", format!("{error:#}"), ASK_AGAIN);
+                }
+            }
+        }
         Err(error) => findings.fault(
             "chain",
             format!("{error:#}"),
             "correct `rpc` so that every node serves this chain, or add it anew",
         ),
     }
-    match known.evm.gateway.is_empty() {
-        true => findings.fault(
+    match (known.evm.gateway.is_empty(), &known.htlc) {
+        (true, Some(_)) => findings.good("gateway", "there is none: the chain serves swaps alone"),
+        (true, None) => findings.fault(
             "gateway",
             "there is none",
             format!("tombolo link create --chain {} --mode 1|2|3", known.evm.name),
         ),
-        false => {
+        (false, _) => {
             let looked = link(&network, &known, &key, &mut findings).await;
             if let Err(error) = looked {
-                let remedy = "see to the nodes of the chain and of the hub, then ask again";
-                findings.fault("link", format!("{error:#}"), remedy);
+                findings.fault("link", format!("{error:#}"), ASK_AGAIN);
             }
         }
     }

@@ -61,7 +61,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         eprintln!("nothing was done; leave --dry-run out to create the contract");
     } else {
         println!("the contract of hash-timelocks on {name} is {contract}");
-        println!("\nnext: tombolo chain declare --chain {name}");
+        println!("\nservices of `tombolo swap start` hear of it when they are started anew");
+        println!("next: tombolo chain declare --chain {name}");
     }
     Ok(())
 }
