@@ -35,7 +35,7 @@ pub(crate) const GETH_KEY: &str =
 pub(crate) const LONG: &str = "TOMBOLO_LONG_TESTS";
 /// Enough for some transactions.
 const WEI: u64 = 1_000_000_000_000_000_000;
-const NAME: &str = "harbour";
+pub(crate) const NAME: &str = "harbour";
 /// A vote must be final on the chain, and then that it has carried out the decision.
 pub(crate) const FINAL_TWICE: Duration = Duration::from_secs(300);
 

@@ -21,7 +21,7 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use async_trait::async_trait;
-use read::View;
+pub(crate) use read::View;
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,

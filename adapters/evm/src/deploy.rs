@@ -6,10 +6,11 @@
 //! breaks off leaves contracts that nothing links to; begin again.
 
 use crate::{
+    adapter::View,
     config::{Finality, Rpc},
     contract::{
-        AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, IVault,
-        Registry, Vault,
+        AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, IGateway,
+        IVault, Registry, Vault,
     },
     convert,
     endpoints::Endpoints,
@@ -252,6 +253,32 @@ impl Deployer {
     #[must_use]
     pub fn account(&self) -> Address {
         self.submitter.address()
+    }
+
+    /// A gateway that was created before, with its mode; its block is the newest.
+    ///
+    /// # Errors
+    /// [`AdapterError::NotFound`] where there is no gateway; [`AdapterError::NoAnswer`].
+    pub async fn deployed(&self, gateway: Address) -> Result<(u8, Deployed), AdapterError> {
+        let block = self.endpoints.newest().await?;
+        let view = View::at(&self.endpoints, gateway, &block);
+        let missing = |error| match error {
+            AdapterError::Refused { .. } | AdapterError::Contradiction { .. } => {
+                let what = format!("gateway at {gateway}");
+                AdapterError::NotFound { chain: self.endpoints.chain(), what }
+            }
+            other => other,
+        };
+        let mode = view.get(IGateway::modeCall {}).await.map_err(missing)?;
+        let deployed = Deployed {
+            gateway,
+            control: view.get(IGateway::controlCall {}).await.map_err(missing)?,
+            registry: view.get(IGateway::registryCall {}).await.map_err(missing)?,
+            vault: view.get(IGateway::vaultCall {}).await.map_err(missing)?,
+            block: block.number,
+            code_hash: self.code_hash(gateway).await?,
+        };
+        Ok((mode, deployed))
     }
 
     /// What the account holds, in wei.

@@ -81,8 +81,8 @@ async fn measure(
         running.register_devices().await?;
         let schema = share::set_up(running).await?;
         let links = [
-            running.open_link(&running.seattle, 0).await?,
-            running.open_link(&running.mauna_loa, 1).await?,
+            running.open_link(&running.seattle).await?,
+            running.open_link(&running.mauna_loa).await?,
         ];
         let load = |what: &'static str, count, in_flight| Load {
             what,

@@ -92,8 +92,8 @@ async fn up(Up { place, validators }: &Up) -> anyhow::Result<()> {
         running.register_devices().await?;
         running.register_schemas().await?;
         running.set_policies().await?;
-        running.open_link(&running.seattle, 0).await?;
-        running.open_link(&running.mauna_loa, 1).await?;
+        running.open_link(&running.seattle).await?;
+        running.open_link(&running.mauna_loa).await?;
         running.declare(&running.seattle).await?;
         running.declare(&running.mauna_loa).await?;
     }

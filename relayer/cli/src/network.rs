@@ -231,11 +231,12 @@ impl Network {
         self.save()
     }
 
-    /// Has a relayer serve one more EVM chain, once it is started anew.
+    /// Has a relayer serve an EVM chain by these words, once it is started anew.
     pub(crate) fn have_served(&self, name: &str, chain: RawEvm) -> anyhow::Result<()> {
         let path = self.config(name);
         let text = fs::read_to_string(&path).with_context(|| format!("reading {name}'s words"))?;
         let mut config: relayer_config::RawConfig = toml::from_str(&text)?;
+        config.evm.retain(|known| known.name != chain.name);
         config.evm.push(chain);
         fs::write(&path, toml::to_string(&config)?)
             .with_context(|| format!("writing the configuration of {name}"))

@@ -89,15 +89,29 @@ impl Parties {
         approved.with_context(|| format!("approving `{name}`"))
     }
 
-    /// Binds each stakeholder's account on a chain to its identity, by signatures of both keys; here
-    /// both are the same key. `bound` is the number of accounts that each has bound before.
-    pub(crate) async fn bind_accounts(
+    /// The stakeholders who have no account on a chain yet, each with the number of its accounts.
+    pub(crate) async fn without_account(
         &self,
         hub: &Ledger,
         chain: ChainId,
-        bound: u64,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<(&Party, u64)>> {
+        let mut without = Vec::new();
         for party in [&self.city, &self.observatory, &self.university] {
+            let path = format!("identity/{}", party.identity());
+            let known = hub.query(&path).await?.unwrap_or_default();
+            let mut accounts = known["accounts"].as_array().into_iter().flatten();
+            if accounts.all(|account| account["chain"] != chain.to_string()) {
+                let bound = known["bindings"].as_u64().context("the hub shows no bindings")?;
+                without.push((party, bound));
+            }
+        }
+        Ok(without)
+    }
+
+    /// Binds each stakeholder's account on a chain to its identity, where it is not bound yet, by
+    /// signatures of both keys; here both are the same key.
+    pub(crate) async fn bind_accounts(&self, hub: &Ledger, chain: ChainId) -> anyhow::Result<()> {
+        for (party, bound) in self.without_account(hub, chain).await? {
             let (identity, account) = (party.identity(), party.address());
             let digest = digest::binding(hub.chain, chain, account, identity, bound);
             let signature = party.key().sign(digest);
@@ -235,8 +249,8 @@ impl Running {
     }
 
     /// Links an islet to the hub in mode 1, binds the stakeholders' accounts there, and waits until
-    /// the islet knows every identity and structure. `bound` as for [`Parties::bind_accounts`].
-    pub(crate) async fn open_link(&self, islet: &Ledger, bound: u64) -> anyhow::Result<LinkId> {
+    /// the islet knows every identity and structure.
+    pub(crate) async fn open_link(&self, islet: &Ledger) -> anyhow::Result<LinkId> {
         let anchor = genesis_anchor(&islet.client.genesis().await?);
         self.govern(Act::RegisterLink(Box::new(NewLink {
             chain: islet.chain,
@@ -258,7 +272,7 @@ impl Running {
         })
         .await?;
         self.govern(Act::OpenLink { link: id }).await?;
-        self.parties.bind_accounts(&self.hub, islet.chain, bound).await?;
+        self.parties.bind_accounts(&self.hub, islet.chain).await?;
         let what = format!("{} knows every identity", islet.name);
         until(&what, PATIENCE, || self.control_lane_taken(islet, id)).await?;
         Ok(id)

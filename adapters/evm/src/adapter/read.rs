@@ -19,7 +19,7 @@ use tombolo_evm_core::storage;
 use tombolo_types::{Height, LaneNumber, lane::LaneLeaf};
 
 /// The gateway as it stands at one block, by what enough nodes say.
-pub(super) struct View<'e> {
+pub(crate) struct View<'e> {
     endpoints: &'e Endpoints,
     gateway: Address,
     /// The block, by its hash: of two blocks at one height only one is meant.
@@ -29,7 +29,7 @@ pub(super) struct View<'e> {
 
 impl<'e> View<'e> {
     /// The gateway at this block.
-    pub(super) fn at(endpoints: &'e Endpoints, gateway: Address, block: &SeenBlock) -> Self {
+    pub(crate) fn at(endpoints: &'e Endpoints, gateway: Address, block: &SeenBlock) -> Self {
         let (block, height) = (BlockId::hash(block.hash), block.height());
         Self { endpoints, gateway, block, height }
     }
@@ -42,7 +42,7 @@ impl View<'_> {
     /// [`AdapterError::Refused`] where it reverts; [`AdapterError::NotFinal`] where it gives
     /// nothing, as an address does before a contract stands there; [`AdapterError::Contradiction`]
     /// where it gives other than its type.
-    pub(super) async fn get<C: SolCall>(&self, view: C) -> Result<C::Return, AdapterError> {
+    pub(crate) async fn get<C: SolCall>(&self, view: C) -> Result<C::Return, AdapterError> {
         let data = Bytes::from(view.abi_encode());
         let said = self
             .endpoints

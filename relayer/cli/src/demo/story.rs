@@ -73,10 +73,10 @@ async fn set_up(
             Ok(Done::so("weather, co2, calibration; closed data denied by default"))
         })
         .await?;
-    for (bound, islet) in (0..).zip([&running.seattle, &running.mauna_loa]) {
+    for islet in [&running.seattle, &running.mauna_loa] {
         timeline
             .step(&format!("link {} to the hub, contract to contract", islet.name), async {
-                let link = running.open_link(islet, bound).await?;
+                let link = running.open_link(islet).await?;
                 Ok(Done::so("each follows the other by light client; nobody else is trusted")
                     .under(link))
             })

@@ -8,7 +8,7 @@ use crate::{
     setup::Parties,
 };
 use anyhow::{Context as _, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tombolo_crypto::{attested, digest};
 use tombolo_evm::deploy::{Believes, Deployed, Deployer, NewGateway};
@@ -153,12 +153,6 @@ impl Plan {
         shared: (u8, u32),
         policy: Option<LinkPolicy>,
     ) -> anyhow::Result<Self> {
-        ensure!(
-            known.evm.gateway.is_empty(),
-            "{} is linked by gateway {} already",
-            known.evm.name,
-            known.evm.gateway
-        );
         let account = network.key_of(RELAYER, &known.evm.account)?;
         let plan = Self {
             hub: network.ledger(HUB)?,
@@ -171,11 +165,30 @@ impl Plan {
             network,
         };
         plan.hub.client.status().await.context("asking the hub; is the network up?")?;
+        if let Some(gateway) = plan.begun()? {
+            let standing = plan.standing(plan.link(gateway)).await?.unwrap_or_default();
+            let without = plan.parties.without_account(&plan.hub, plan.chain()).await?;
+            ensure!(
+                standing["opened"] != true || !without.is_empty(),
+                "{} is linked by gateway {gateway} already",
+                plan.known.evm.name
+            );
+        }
         Ok(plan)
     }
 
     fn chain(&self) -> ChainId {
         self.deployer.endpoints().chain()
+    }
+
+    /// The gateway that an attempt before this one has created.
+    fn begun(&self) -> anyhow::Result<Option<Address>> {
+        let gateway = Some(&self.known.evm.gateway).filter(|gateway| !gateway.is_empty());
+        gateway.map(|gateway| gateway.parse().context("reading the chain's gateway")).transpose()
+    }
+
+    fn link(&self, gateway: Address) -> LinkId {
+        digest::link_id(self.hub.chain, self.chain(), gateway, 1)
     }
 
     async fn say(&self) -> anyhow::Result<()> {
@@ -192,8 +205,13 @@ impl Plan {
             _ => (format!("{}, {threshold} of {nodes} nodes", attested::KIND), false),
         };
         eprintln!("on {} by account {}:", self.known.evm.name, self.deployer.account());
-        eprintln!("  create gateway {}", self.deployer.contract_after(0).await?);
-        eprintln!("  create control, registry and vault; say Hello");
+        match self.begun()? {
+            Some(gateway) => eprintln!("  go on with gateway {gateway}"),
+            None => {
+                eprintln!("  create gateway {}", self.deployer.contract_after(0).await?);
+                eprintln!("  create control, registry and vault; say Hello");
+            }
+        }
         eprintln!("at the hub by its stakeholders:");
         eprintln!("  register and open a link in mode {} with verifier {verifier}", self.mode);
         if unbounded {
@@ -206,7 +224,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Creates the contracts, has the link registered, and writes down that it is to be served.
+    /// Creates the contracts, has the link registered, and writes down that it is to be served. What
+    /// an attempt that broke off has done is not done again.
     pub(crate) async fn create(&mut self) -> anyhow::Result<Created> {
         let nodes = match self.mode {
             1 => None,
@@ -217,26 +236,56 @@ impl Plan {
                 Some(LinkNodes::several(&mut self.network, known, they, self.shared).await?)
             }
         };
-        let gateway = Address(self.deployer.contract_after(0).await?.0.0);
-        let link = digest::link_id(self.hub.chain, self.chain(), gateway, 1);
-        let deployed = self.create_gateway(link, nodes.as_ref()).await?;
-        self.register(&deployed, link, nodes.as_ref()).await?;
-        let relayers = self.have_it_served(&deployed, nodes.as_ref())?;
+        let deployed = self.gateway(nodes.as_ref()).await?;
+        let link = self.link(Address(deployed.gateway.0.0));
+        if self.standing(link).await?.is_none() {
+            self.register(&deployed, link, nodes.as_ref()).await?;
+        }
+        let relayers = match &nodes {
+            None => {
+                self.network.have_served(RELAYER, self.known.evm.clone())?;
+                vec![RELAYER.to_owned()]
+            }
+            Some(nodes) => nodes.serve(&self.network, &self.known.evm)?,
+        };
         Ok(Created { deployed, link, relayers })
     }
 
-    /// Opens the link as soon as the gateway has said Hello, and binds the stakeholders' accounts.
+    /// The gateway, which is written down as soon as it is there.
+    async fn gateway(&mut self, nodes: Option<&LinkNodes>) -> anyhow::Result<Deployed> {
+        if let Some(gateway) = self.begun()? {
+            let (mode, deployed) = self.deployer.deployed(gateway.0.into()).await?;
+            ensure!(
+                mode == self.mode,
+                "gateway {gateway} was created for mode {mode}; go on with --mode {mode}"
+            );
+            return Ok(deployed);
+        }
+        let next = Address(self.deployer.contract_after(0).await?.0.0);
+        let deployed = self.create_gateway(self.link(next), nodes).await?;
+        self.known.evm.gateway = deployed.gateway.to_string();
+        // The contracts stand in blocks before that of their last call.
+        self.known.evm.from_block = deployed.block.saturating_sub(256);
+        self.known.write(&self.network)?;
+        Ok(deployed)
+    }
+
+    /// What the hub says of a link; `None` where it is not registered.
+    async fn standing(&self, link: LinkId) -> anyhow::Result<Option<Value>> {
+        self.hub.query(&format!("link/{link}")).await
+    }
+
+    /// Opens the link as soon as the gateway has said Hello, and binds the stakeholders' accounts;
+    /// what of that was done before is left out.
     pub(crate) async fn open(&self, link: LinkId) -> anyhow::Result<()> {
         let what = format!("the gateway of {} says Hello", self.known.evm.name);
-        let bound = until(&what, GREETED_WITHIN, || async move {
-            let links = self.hub.client.links().await?.links;
-            let greeted = links.iter().any(|view| view.id == link && view.greeted);
-            let path = format!("identity/{}", self.parties.city.identity());
-            let city = self.hub.query(&path).await?.unwrap_or_default();
-            Ok(city["bindings"].as_u64().filter(|_| greeted))
+        let standing = until(&what, GREETED_WITHIN, || async move {
+            let standing = self.standing(link).await?;
+            Ok(standing.filter(|standing| standing["greeted"] == true))
         })
         .await?;
-        if let Some(policy) = &self.policy {
+        let has_policy = standing["link_policy"] != Hash::ZERO.to_string();
+        if let Some(policy) = self.policy.as_ref().filter(|_| !has_policy) {
             let digest = digest::link_policy(link, policy);
             let mut signatures = Vec::new();
             for name in COUNCIL {
@@ -245,8 +294,10 @@ impl Plan {
             let act = Act::SetLinkPolicy { link, policy: policy.clone(), signatures };
             self.parties.govern(&self.hub, act).await?;
         }
-        self.parties.govern(&self.hub, Act::OpenLink { link }).await?;
-        self.parties.bind_accounts(&self.hub, self.chain(), bound).await?;
+        if standing["opened"] == false {
+            self.parties.govern(&self.hub, Act::OpenLink { link }).await?;
+        }
+        self.parties.bind_accounts(&self.hub, self.chain()).await?;
         let what = format!("{} knows every identity", self.known.evm.name);
         until(&what, GREETED_WITHIN, || async move {
             let links = self.hub.client.links().await?.links;
@@ -357,26 +408,6 @@ impl Plan {
             bound_kind: bound_kind.into(),
             bound_anchor,
         })
-    }
-
-    /// Writes the gateway down, and has it served by the relayers that it gives.
-    fn have_it_served(
-        &self,
-        deployed: &Deployed,
-        nodes: Option<&LinkNodes>,
-    ) -> anyhow::Result<Vec<String>> {
-        let mut known = self.known.clone();
-        known.evm.gateway = deployed.gateway.to_string();
-        // The contracts stand in blocks before that of their last call.
-        known.evm.from_block = deployed.block.saturating_sub(256);
-        known.write(&self.network)?;
-        match nodes {
-            None => {
-                self.network.have_served(RELAYER, known.evm)?;
-                Ok(vec![RELAYER.to_owned()])
-            }
-            Some(nodes) => nodes.serve(&self.network, &known.evm),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 use alloy_primitives::U256;
 use anyhow::Context as _;
 use std::net::SocketAddr;
-use tombolo_crypto::secp256k1::SecretKey;
+use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_evm::deploy::Deployer;
 use tombolo_hub::govern::{Act, NewIdentity};
 use tombolo_node::keys::generate;
@@ -53,8 +53,8 @@ impl LinkNodes {
         Ok(Self { all: vec![node], threshold: 1 })
     }
 
-    /// The network's relayer and `count - 1` new ones, each with new keys that a quorum registers
-    /// and with coins from the deployer's account.
+    /// The network's relayer and `count - 1` more, each with keys that a quorum registers and with
+    /// coins from the deployer's account. What is there of an attempt that broke off is used.
     pub(super) async fn several(
         network: &mut Network,
         known: &Known,
@@ -64,9 +64,17 @@ impl LinkNodes {
         let Self { mut all, .. } = Self::one(network, known)?;
         for number in 2..=count {
             let part = format!("{}-node-{number}", known.evm.name);
-            network.add_relayer(&part)?;
-            let account = generate()?;
-            network.keep_key(&part, &known.evm.account, &account)?;
+            if network.part(&part).is_err() {
+                network.add_relayer(&part)?;
+            }
+            let account = match network.key_of(&part, &known.evm.account) {
+                Ok(account) => account,
+                Err(_) => {
+                    let account = generate()?;
+                    network.keep_key(&part, &known.evm.account, &account)?;
+                    account
+                }
+            };
             let key = network.key_of(&part, RELAYER)?;
             let identity = NewIdentity {
                 key: key.address(),
@@ -74,9 +82,15 @@ impl LinkNodes {
                 name: part.clone(),
                 owner: IdentityId::ZERO,
             };
-            parties.govern(hub, Act::RegisterIdentity(identity)).await?;
-            let given = deployer.balance().await? / U256::from(GIVEN_PART);
-            deployer.pay(account.address().0.into(), given).await?;
+            let path = format!("identity/{}", digest::identity_id(key.address()));
+            if hub.query(&path).await?.is_none() {
+                parties.govern(hub, Act::RegisterIdentity(identity)).await?;
+            }
+            let paid = account.address().0.into();
+            if deployer.balance_of(paid).await?.is_zero() {
+                let given = deployer.balance().await? / U256::from(GIVEN_PART);
+                deployer.pay(paid, given).await?;
+            }
             all.push(LinkNode { part, key, account, listen: None });
         }
         for (node, listen) in all.iter_mut().zip(free_ports(count.into())?) {
