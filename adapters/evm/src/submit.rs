@@ -175,7 +175,11 @@ impl Submitter {
                 Next::Included { hash, height } => return Ok((hash, height)),
                 Next::Wait => tokio::time::sleep(LOOK_EVERY).await,
                 Next::SendAgain => {
-                    self.broadcast(endpoints, &raw).await?;
+                    // What was seen may be over: it is in a block since, or offers too little by now.
+                    // The next look says which.
+                    if let Err(error) = self.broadcast(endpoints, &raw).await {
+                        tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken again");
+                    }
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
                 Next::Replace(fee) => {

@@ -387,6 +387,47 @@ fn a37_a_claim_outbids_a_spike_of_fees() {
     });
 }
 
+/// A node that says that it has lost a claim, and refuses its repetition because fees have risen by
+/// then, ends nothing: what is too little is seen with the next block, and more is offered.
+///
+/// Req: PRJ-5-6
+#[test]
+fn a37_a_refused_repetition_of_a_claim_ends_nothing() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        let rpc = &bench.anvil.rpc;
+        let _ = rpc.call("evm_setAutomine", json!([false]));
+        let front = Faulty::in_front_of(rpc.url()).await;
+        front.set(Fault::Null("eth_getTransactionByHash"));
+        let nodes = Rpc::of(vec![front.url.clone()]);
+        let config = HtlcConfig { rpc: nodes, ..bench.config.clone() };
+        let watcher = EvmHtlc::new(config, signer(WATCHER)).await.unwrap();
+        let lock = bench.lock.clone();
+        let claimed = tokio::spawn(async move { watcher.claim(&lock, &SECRET, &[], 1).await });
+        let sent = async |times: usize| {
+            let before = front.sent();
+            while front.sent() < before + times {
+                assert!(!claimed.is_finished(), "it is given up");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        sent(1).await;
+        let block = rpc.call("eth_getBlockByNumber", json!(["latest", false]));
+        let dear = json!([format!("{:#x}", quantity(&block["baseFeePerGas"]) * 100)]);
+        let _ = rpc.call("anvil_setNextBlockBaseFeePerGas", dear.clone());
+        sent(3).await;
+        while !claimed.is_finished() {
+            let _ = rpc.call("anvil_setNextBlockBaseFeePerGas", dear.clone());
+            bench.mine(1);
+            assert!(height(&bench.anvil) < 60, "not in after so many blocks");
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        claimed.await.unwrap().unwrap();
+        assert_eq!(bench.stands().await.unwrap().0, Standing::Claimed);
+    });
+}
+
 /// A node of another chain, and an address without the contract, are not believed when they say
 /// that there is no lock.
 #[test]
