@@ -1,11 +1,11 @@
 //! anvil, Foundry's development node of Ethereum: where it is, and how it runs beside the others.
 
 use crate::process::{Lives, Process};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::{
     ffi::OsString,
-    os::unix::process::CommandExt as _,
+    os::unix::process::{CommandExt as _, parent_id},
     path::{Path, PathBuf},
 };
 
@@ -43,12 +43,9 @@ pub(super) fn start(program: &Path, port: u16, home: &Path) -> anyhow::Result<Pr
     let accounts = home.join("anvil.json");
     let accounts = accounts.to_str().context("the folder's path is not UTF-8")?;
     let log = home.join("logs").join("anvil.log");
-    Process::start(
-        "anvil",
-        &["anvil", program, &port.to_string(), accounts],
-        &log,
-        Lives::WithParent,
-    )
+    let (port, parent) = (port.to_string(), std::process::id().to_string());
+    let words = ["anvil", program, &port, accounts, &parent];
+    Process::start("anvil", &words, &log, Lives::WithParent)
 }
 
 #[derive(clap::Args)]
@@ -59,6 +56,8 @@ pub(crate) struct Arguments {
     port: u16,
     /// The file into which it shall write which accounts it gives funds to.
     accounts: PathBuf,
+    /// The process that has started this one.
+    parent: u32,
     /// End when the process ends that has started this one.
     #[arg(long)]
     exit_with_parent: bool,
@@ -68,6 +67,8 @@ pub(crate) struct Arguments {
 pub(crate) fn become_anvil(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.exit_with_parent {
         set_parent_process_death_signal(Some(Signal::TERM)).context("asking to end in time")?;
+        // It may have ended before that was asked.
+        ensure!(parent_id() == arguments.parent, "who has started this has ended");
     }
     let mut command = std::process::Command::new(&arguments.program);
     command.args(["--host", "127.0.0.1", "--port", &arguments.port.to_string()]);
