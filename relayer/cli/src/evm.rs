@@ -24,6 +24,10 @@ pub(crate) enum ChainCommand {
     Add(AddCommand),
     /// Has a quorum declare how a chain, or an islet, can lock and how its blocks come at the worst:
     /// nobody can offer a swap there before.
+    ///
+    /// What is not said is taken from what is usual on an islet, with proof of stake, or with Clique
+    /// by its period; the blocks of any other chain must be described. Parties stake their funds on
+    /// it: be generous.
     Declare(declare::Arguments),
     /// Says what keeps a chain from being used, and what to do about each fault.
     Doctor(doctor::Arguments),

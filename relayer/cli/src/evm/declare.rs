@@ -54,9 +54,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Worst cases that are named, each in place of the default. Defaults are those of islets, of proof
-/// of stake, and of Clique by its period; a chain that was added with `--proof none` has none for
-/// its blocks. Parties stake their funds on them: be generous.
+/// Worst cases that are named, each in place of the default.
 #[derive(Clone, Copy, Default, clap::Args)]
 pub(crate) struct Given {
     /// The shortest time between two blocks, on average.
