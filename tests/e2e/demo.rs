@@ -40,6 +40,10 @@ fn the_demonstration_goes_as_it_should() {
             assert!(step["outcome"].as_str().unwrap().starts_with(outcome), "{step}");
             assert!(step["transaction"].as_str().unwrap().starts_with("0x"), "{step}");
         }
+        let known = std::fs::read_to_string(home.join("chains/ethereum.toml")).unwrap();
+        for contract in ["gateway = \"0x", "contract = \"0x"] {
+            assert!(known.contains(contract), "{known}");
+        }
     }
     assert!(steps.iter().filter(|step| step["transaction"].is_string()).count() >= 6);
 

@@ -60,7 +60,7 @@ pub(super) async fn show(
     timeline: &mut Timeline,
 ) -> anyhow::Result<()> {
     let mut ethereum = start(running, program, timeline).await?;
-    let Created { deployed, link, .. } = linked(running, &ethereum, timeline).await?;
+    let Created { deployed, link, .. } = linked(running, &mut ethereum, timeline).await?;
     committed(running, &ethereum, (link, deployed.vault), timeline).await?;
     ready_to_swap(running, &mut ethereum, timeline).await?;
     swapped(running, &ethereum, timeline).await
@@ -111,7 +111,7 @@ async fn start(
 /// A link in mode 2: nobody can prove the heads of a development node.
 async fn linked(
     running: &mut Running,
-    ethereum: &Ethereum,
+    ethereum: &mut Ethereum,
     timeline: &mut Timeline,
 ) -> anyhow::Result<Created> {
     let mut created = None;
@@ -123,6 +123,8 @@ async fn linked(
             running.relayer.stop().await;
             running.start_relayer().await?;
             plan.open(link.link).await?;
+            // With its gateway.
+            ethereum.known = Known::read(&running.network, NAME)?;
             // The plan has signed for the same parties: their next nonces are asked for anew.
             running.parties = Parties::of(&running.network)?;
             let done = Done::so("four contracts; nothing bounds the node, and each record says so");
