@@ -23,7 +23,8 @@ fn the_demonstration_goes_as_it_should() {
     let home = folder.path().join("demo");
     let home_text = home.to_str().unwrap();
     let words = ["demo", "--json", "--measurements", "60", "--home", home_text];
-    let told = last_json(&good(&[&words[..], with_ethereum()].concat()));
+    let ethereum = with_ethereum();
+    let told = last_json(&good(&[&words[..], ethereum].concat()));
     assert_eq!(told["ok"], true);
     let steps = told["steps"].as_array().unwrap();
     let classes: Vec<&str> = steps.iter().filter_map(|step| step["class"].as_str()).collect();
@@ -31,7 +32,7 @@ fn the_demonstration_goes_as_it_should() {
         assert!(classes.contains(&class), "no step was refused with {class}: {classes:?}");
     }
     assert!(steps.iter().any(|step| step["name"] == "kill -9 the relayer in the middle"));
-    if !with_ethereum().is_empty() {
+    if !ethereum.is_empty() {
         for (name, outcome) in [
             ("two-phase commit: coins against ether", "committed on both: "),
             ("each party locks, claims and is paid", "completed for both; "),
@@ -138,13 +139,14 @@ fn parts_end_with_a_demonstration_that_was_killed() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("demo");
     let words = ["demo", "--measurements", "1", "--home", home.to_str().unwrap()];
-    let mut demo = command(&[&words[..], with_ethereum()].concat())
+    let ethereum = with_ethereum();
+    let mut demo = command(&[&words[..], ethereum].concat())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     // With itself, which has the folder among its words, too.
-    let parts = if with_ethereum().is_empty() { 5 } else { 6 };
+    let parts = if ethereum.is_empty() { 5 } else { 6 };
     eventually("all parts run", Duration::from_secs(60), || {
         (processes_of(&home).len() >= parts).then_some(())
     });

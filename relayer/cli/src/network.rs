@@ -182,6 +182,8 @@ impl Network {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("reading {name}'s words"))?;
             let mut config: swap::config::RawConfig = toml::from_str(&text)?;
+            // One that broke off on the way is done again, with another contract.
+            config.evm.retain(|other| other.name != chain.name);
             config.evm.push(chain.clone());
             fs::write(&path, toml::to_string(&config)?)
                 .with_context(|| format!("writing the configuration of {name}"))?;
