@@ -62,6 +62,18 @@ pub fn genesis_anchor(genesis: &Genesis) -> Anchor {
     }
 }
 
+/// Since when a client accepts nothing at `now`: its freeze, or its expiry where that came first.
+/// `None` while it accepts proofs.
+///
+/// # Errors
+/// `E_FORMAT` where the client is not one of this kind.
+pub fn dead_since(client: &[u8], now: UnixMillis) -> Result<Option<UnixMillis>, Refusal> {
+    let state = ClientState::decode(client)?;
+    let expired = state.newest.time.saturating_add(state.trusting_period_ms);
+    let expired = (expired <= now).then_some(expired);
+    Ok(state.frozen.map(|frozen| frozen.at).into_iter().chain(expired).min())
+}
+
 impl Verifier for LightClient {
     fn kind(&self) -> &'static str {
         KIND

@@ -28,6 +28,7 @@ mod cbor;
 pub mod class;
 #[cfg(test)]
 mod codec_tests;
+pub mod council;
 pub mod envelope;
 pub mod header;
 pub mod id;

@@ -88,9 +88,9 @@ abi_struct! {
 }
 
 abi_struct! {
-    /// An act of the recovery council, announced when its delay starts or it takes effect.
+    /// An act of the recovery council, announced when its delay starts.
     pub struct CouncilAct {
-        /// Which act: 1 is a new trusted header.
+        /// An [`ActKind`](crate::council::ActKind).
         pub act: u8,
         /// The trust epoch that it leads to.
         pub trust_epoch: u32,

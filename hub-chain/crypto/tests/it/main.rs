@@ -9,6 +9,7 @@
     clippy::cast_possible_truncation
 )]
 
+mod council;
 mod formats;
 mod inputs;
 mod proofs;

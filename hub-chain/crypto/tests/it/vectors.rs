@@ -1,6 +1,6 @@
 //! Every file in `tests/vectors` is made again from its inputs and compared, and each is read.
 
-use crate::{formats, proofs, swap};
+use crate::{council, formats, proofs, swap};
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -16,6 +16,7 @@ fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("bundle.json", formats::bundle()),
         ("certificate.json", formats::certificate()),
+        ("council.json", council::council()),
         ("data.json", formats::data()),
         ("genesis.json", formats::genesis()),
         ("header.json", formats::header()),

@@ -106,3 +106,21 @@ fn a29_recovery_of_a_client_that_is_well_goes_on_above_what_was_accepted() {
     assert_eq!(class(&anchor_at(20, old_set())), Ok(()), "the newest itself");
     assert_eq!(class(&anchor_at(40, new_set(30))), Ok(()), "above it");
 }
+
+/// What a release counts its period from: the earlier of freeze and expiry.
+#[test]
+fn a29_a_client_is_dead_from_its_freeze_or_expiry_on() {
+    let client = at_20();
+    let expiry = UnixMillis(GENESIS + 20_000 + PERIOD);
+    let before = UnixMillis(expiry.0 - 1);
+    assert_eq!(dead_since(&client, before).unwrap(), None);
+    assert_eq!(dead_since(&client, expiry).unwrap(), Some(expiry));
+    let mut rival = header_at(20, &old_set(), &old_set());
+    rival.log_size = 4;
+    let proof = head_proof(&rival, certified(&rival, &[1, 2, 3]));
+    let frozen = froze(CLIENT.head(&client, now(21), &proof, &leaf(2)), "both certified");
+    for at in [now(21), before, expiry, UnixMillis(u64::MAX)] {
+        assert_eq!(dead_since(&frozen, at).unwrap(), Some(now(21)));
+    }
+    assert_eq!(dead_since(&[], expiry).unwrap_err().class, Class::Format);
+}
