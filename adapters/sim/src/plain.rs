@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::client::LightClient;
 use tombolo_ledger::{
-    Arrival, Context, Machine,
+    Arrival, Context, Machine, Unheld,
     lanes::{self, Link, LinkStatus, Room},
     validators,
 };
@@ -154,6 +154,8 @@ impl<const HUB: bool> Machine for Plain<HUB> {
     fn taken(&self, _: &mut Context<'_, '_>, _: LinkId, _: LaneNumber, _: u64, _: u64) {}
 
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
+
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         (kind == VERIFIER.kind()).then_some(&VERIFIER as &dyn Verifier)

@@ -2,7 +2,7 @@
 
 use crate::{HubCall, commit, data, govern, grant, identity, link, policy, swap};
 use tombolo_crypto::{attested::Attested, client::LightClient};
-use tombolo_ledger::{Arrival, Context, Machine};
+use tombolo_ledger::{Arrival, Context, Machine, Unheld};
 use tombolo_types::{
     LaneNumber, Refusal, ensure,
     header::Genesis,
@@ -137,6 +137,9 @@ impl Machine for Hub {
     fn frozen(&self, cx: &mut Context<'_, '_>, link: LinkId) {
         commit::doom_link(cx.state, link);
     }
+
+    /// No act of a quorum reopens a lane yet.
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         self.verifiers.iter().find(|verifier| verifier.kind() == kind).map(AsRef::as_ref)

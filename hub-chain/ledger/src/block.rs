@@ -386,6 +386,7 @@ impl<'l, 'v, M: Machine> Run<'l, 'v, M> {
             signer: None,
             record: blank_record(block, TxId::ZERO),
         };
+        lanes::resume(&ledger.machine, &mut cx);
         ledger.machine.begin_block(&mut cx);
         Ok(run)
     }

@@ -133,6 +133,14 @@ fn prove<M: Machine>(
         link.id,
         link.status
     );
+    // So whoever has taken something in the new epoch has sent again all of the one before.
+    ensure!(
+        lane.resuming().is_none(),
+        State,
+        "lane {} of link {} sends again what its former epoch left; bring this a little later",
+        leaf.lane,
+        link.id
+    );
     let Some(verifier) = machine.verifier(&link.verifier) else {
         refuse!(Unsupported, "this ledger has no verifier named {}", link.verifier);
     };
@@ -164,6 +172,12 @@ fn prove<M: Machine>(
     let contradiction = |what: String| {
         Ok(Proof::Contradicts { client: None, refusal: Refusal::new(Class::Proof, what) })
     };
+    if leaf.epoch > lane.peer_epoch && leaf.peer_epoch > lane.epoch {
+        return contradiction(format!(
+            "the other side has reopened lane {} into epoch {}, this end is in {}; reopen it, too",
+            leaf.lane, leaf.epoch, lane.peer_epoch
+        ));
+    }
     ensure!(
         leaf.epoch == lane.peer_epoch && leaf.peer_epoch == lane.epoch,
         State,
@@ -382,9 +396,9 @@ fn take<M: Machine>(
     }
     if let Some(mut lane) = lanes::lane(cx.state, id, number)
         && lane.received.size() >= leaf.size
-        && lane.current_at < proven.proved_time
     {
-        lane.current_at = proven.proved_time;
+        lane.hear_all();
+        lane.current_at = lane.current_at.max(proven.proved_time);
         lanes::put_lane(cx.state, id, number, &lane);
     }
     if let Some(mut lane) = lanes::lane(cx.state, id, number)
@@ -667,8 +681,10 @@ pub fn raises(view: &dyn View, delivery: &Delivery) -> bool {
             && lane.received.size() >= leaf.size
             && now.since(lane.current_at) >= Parameters::of(view).identity_view_ms >> 2
     };
-    // Another root of as many messages as were taken is a contradiction, and raises much.
-    let differs = leaf.size == lane.received.size() && leaf.root != lane.received.root();
+    // Another root of as many messages as were taken is a contradiction, and raises much; so does
+    // an epoch to come.
+    let differs = leaf.size == lane.received.size() && leaf.root != lane.received.root()
+        || leaf.epoch > lane.peer_epoch;
     end > lane.received.size() || leaf.received > lane.taken || differs || renews()
 }
 

@@ -1,5 +1,10 @@
 //! Links and lanes as state: what was sent, what was taken, what may still be sent.
 
+mod reopening;
+
+pub(crate) use reopening::resume;
+pub use reopening::{Former, RESUMED_PER_BLOCK, check_reopening, reopen};
+
 use crate::{
     parameters::Parameters,
     state::{Cell, State, Table},
@@ -118,6 +123,8 @@ pub struct Lane {
     pub current_at: UnixMillis,
     /// The position of this lane's leaf among all leaves.
     pub position: u64,
+    /// The epoch that ended before this one; `None` in the first.
+    pub former: Option<Former>,
 }
 
 /// See [`Lane::mark`].
@@ -230,6 +237,7 @@ pub fn open_link(state: &mut State<'_>, link: &Link) -> Result<(), Refusal> {
             proved_received: 0,
             current_at: UnixMillis::ZERO,
             position,
+            former: None,
         };
         LEAVES.put(state, &position, &(link.id, number, Hash::ZERO));
         LANES_ROOT.put(state, &(position.saturating_add(1), Hash::ZERO));
@@ -238,19 +246,23 @@ pub fn open_link(state: &mut State<'_>, link: &Link) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What this ledger commits to for a lane.
+/// What this ledger commits to for a lane: the epoch that ended, until everything is sent again.
 #[must_use]
 pub fn leaf(link: &Link, number: LaneNumber, lane: &Lane, direction: Direction) -> LaneLeaf {
+    let (epoch, sent, peer_epoch, received) = match lane.resuming() {
+        Some(former) => (former.epoch, &former.sent, former.peer_epoch, &former.received),
+        None => (lane.epoch, &lane.sent, lane.peer_epoch, &lane.received),
+    };
     LaneLeaf {
         link: link.id,
         direction: direction as u8,
         lane: number,
-        epoch: lane.epoch,
-        size: lane.sent.size(),
-        root: lane.sent.root(),
-        peer_epoch: lane.peer_epoch,
-        received: lane.received.size(),
-        received_root: lane.received.root(),
+        epoch,
+        size: sent.size(),
+        root: sent.root(),
+        peer_epoch,
+        received: received.size(),
+        received_root: received.root(),
         peer_height: link.peer_height,
         peer_id: link.peer_id,
         trust_epoch: link.trust_epoch,
@@ -270,7 +282,8 @@ pub enum Room {
 ///
 /// # Errors
 /// `E_NOTFOUND` where there is no such lane. For [`Room::Ask`] only: `E_LIMIT` where the lane is
-/// full, the message too large, or heavier than the other side takes.
+/// full, the message too large, or heavier than the other side takes; `E_STATE` while the lane
+/// sends again what its former epoch left.
 #[allow(clippy::too_many_arguments)]
 pub fn append(
     state: &mut State<'_>,
@@ -282,7 +295,7 @@ pub fn append(
     salt: Hash,
     room: Room,
 ) -> Result<MessageNumber, Refusal> {
-    let (Some(link), Some(mut lane)) = (link(state, id), lane(state, id, number)) else {
+    let (Some(link), Some(lane)) = (link(state, id), lane(state, id, number)) else {
         refuse!(NotFound, "there is no lane {number} of link {id}");
     };
     let encoded = Message::new(body, not_after, salt).encode();
@@ -311,19 +324,36 @@ pub fn append(
             lane.sent.size().saturating_sub(lane.freed),
             lane.bytes
         );
+        ensure!(
+            lane.resuming().is_none(),
+            State,
+            "lane {number} of link {id} sends again what its former epoch left; ask a little later"
+        );
     }
+    Ok(push(state, direction, id, number, lane, &encoded))
+}
+
+/// Appends an encoded message, whatever stands in the way of new ones, and gives its number.
+fn push(
+    state: &mut State<'_>,
+    direction: Direction,
+    id: LinkId,
+    number: LaneNumber,
+    mut lane: Lane,
+    encoded: &[u8],
+) -> MessageNumber {
     let position = lane.sent.size();
     let leaf =
-        digest::message_leaf(id, direction, number, lane.epoch, MessageNumber(position), &encoded);
+        digest::message_leaf(id, direction, number, lane.epoch, MessageNumber(position), encoded);
     let nodes = LaneNodes { view: &*state, link: id, lane: number, epoch: lane.epoch };
     for (level, index, tile) in append_tiles(&nodes, position, leaf) {
         TILES.put(state, &(id, number, lane.epoch.0, level, index), &tile);
     }
-    BODIES.put(state, &(id, number, lane.epoch.0, position), &encoded);
+    BODIES.put(state, &(id, number, lane.epoch.0, position), &encoded.to_vec());
     lane.sent.append(leaf);
-    lane.bytes = lane.bytes.saturating_add(length(&encoded));
+    lane.bytes = lane.bytes.saturating_add(length(encoded));
     put_lane(state, id, number, &lane);
-    Ok(MessageNumber(position))
+    MessageNumber(position)
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -7,6 +7,7 @@
 //! Invariants
 //! - A refused transaction uses its nonce and rate, leaves a record, and changes nothing else.
 //! - A lane message is taken once, in order, and only under a proof ([`delivery`]).
+//! - No answer and no decision is lost with the epoch of a lane that is reopened ([`lanes`]).
 //! - A refused lane message never blocks its lane; a refused answer does not exist.
 //! - Every write of a block enters the writes digest of its header.
 //!
@@ -35,7 +36,7 @@ pub mod state;
 pub mod validators;
 
 pub use block::{Executed, Ledger, Outcome, Tip};
-pub use machine::{Arrival, BlockInfo, Call, Context, Machine};
+pub use machine::{Arrival, BlockInfo, Call, Context, Machine, Unheld};
 pub use parameters::Parameters;
 pub use principal::Principal;
 pub use state::{Cell, Key, State, Table};

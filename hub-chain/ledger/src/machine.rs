@@ -71,6 +71,23 @@ pub struct Arrival {
     pub not_after: UnixMillis,
 }
 
+/// A message of this ledger that the other side did not hold when the lane's epoch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unheld {
+    /// The link.
+    pub link: LinkId,
+    /// The lane.
+    pub lane: LaneNumber,
+    /// The epoch that ended.
+    pub epoch: Epoch,
+    /// Its number in that.
+    pub number: MessageNumber,
+    /// Its salt.
+    pub salt: Hash,
+    /// Its number in the epoch after, where it was sent again; `None` where it is over.
+    pub again: Option<MessageNumber>,
+}
+
 /// Replicated code at work: what it may read, write and record.
 pub struct Context<'s, 'v> {
     /// The state.
@@ -188,6 +205,10 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Learns that a link froze, so that what hangs on it can end.
     fn frozen(&self, cx: &mut Context<'_, '_>, link: LinkId);
+
+    /// Learns what became of a message of a lane that was reopened; called at the beginning of
+    /// blocks, in the order in which the messages were sent.
+    fn reopened(&self, cx: &mut Context<'_, '_>, unheld: &Unheld, body: Body);
 
     /// The verifier under this name.
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier>;

@@ -66,6 +66,8 @@ parameters! {
     trusting_period_ms = 1_209_600_000, 60_000..=31_536_000_000;
     /// How long an act of the recovery council waits, in milliseconds.
     council_delay_ms = 86_400_000, 0..=31_536_000_000;
+    /// How long a gateway's client has been dead before the recovery council may release a lock.
+    release_period_ms = 1_209_600_000, 60_000..=31_536_000_000;
     /// Age of a gateway's view of identities above which it takes nothing that leaves, in milliseconds.
     identity_view_ms = 3_600_000, 1_000..=31_536_000_000;
     /// Time from Begin to abort, where the beginner names none, in milliseconds.

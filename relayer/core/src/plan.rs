@@ -65,7 +65,7 @@ pub enum Blocker {
     ClientFrozen,
     /// The link is frozen or closed there.
     LinkShut,
-    /// The two ends speak of different epochs of a lane.
+    /// The other end is in an earlier epoch of a lane.
     EpochDiffers,
 }
 
@@ -77,7 +77,7 @@ impl Blocker {
             Self::ClientExpired => "its light client of the other ledger has expired",
             Self::ClientFrozen => "its light client of the other ledger is frozen",
             Self::LinkShut => "the link is frozen or closed there",
-            Self::EpochDiffers => "the two ends speak of different epochs of a lane",
+            Self::EpochDiffers => "the other end is in an earlier epoch of a lane",
         }
     }
 }
@@ -115,7 +115,14 @@ fn plan_end(
     let mut any = false;
     for (number, sent) in &sender.lanes {
         let Some(taken) = receiver.lanes.get(number) else { continue };
-        if sent.epoch != taken.peer_epoch {
+        if sent.epoch > taken.peer_epoch {
+            // The other end has been reopened: this one freezes once it sees that, and can follow.
+            any = true;
+            let first = MessageNumber(taken.received);
+            steps.push(Step::Deliver { to, lane: *number, first, count: 0, size: sent.size });
+            continue;
+        }
+        if sent.epoch < taken.peer_epoch {
             steps.push(Step::Blocked { to, why: Blocker::EpochDiffers });
             continue;
         }

@@ -163,9 +163,10 @@ fn describe(step: &Step) -> Option<String> {
             End::Chain => "the chain's recovery council must set a new trusted header",
         },
         Blocker::LinkShut => "a quorum of the hub's stakeholders must decide about the link",
-        Blocker::EpochDiffers => {
-            "the act that raised the epoch must be approved on the other ledger"
-        }
+        Blocker::EpochDiffers => match to {
+            End::Hub => "the chain's recovery council must reopen its end of the lane, too",
+            End::Chain => "a quorum of the hub's stakeholders must reopen its end of the lane, too",
+        },
     };
     Some(format!("{}: {}; {remedy}", to.name(), why.describe()))
 }

@@ -4,7 +4,7 @@ use crate::{
     account, call::IsletCall, council, gateway, hash_lock, identity, lock, schema, share, submit,
 };
 use tombolo_crypto::client::{self, LightClient};
-use tombolo_ledger::{Arrival, Context, Machine};
+use tombolo_ledger::{Arrival, Context, Machine, Unheld};
 use tombolo_swap::two_phase::Outcome;
 use tombolo_types::{
     LaneNumber, Refusal,
@@ -115,6 +115,9 @@ impl Machine for Islet {
 
     /// What hangs on the link stays locked: only a proved decision releases it (attack A43).
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
+
+    /// No act of a council reopens a lane yet.
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         (kind == client::KIND).then_some(&LightClient)

@@ -10,7 +10,7 @@ use tombolo_crypto::{
     tree,
 };
 use tombolo_ledger::{
-    Arrival, Call, Cell, Context, Ledger, Machine, Outcome, block,
+    Arrival, Call, Cell, Context, Ledger, Machine, Outcome, Unheld, block,
     lanes::{self, LaneNodes, Link, LinkStatus, Room},
     records,
 };
@@ -403,6 +403,8 @@ impl Machine for Peer {
     fn taken(&self, _: &mut Context<'_, '_>, _: LinkId, _: LaneNumber, _: u64, _: u64) {}
 
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
+
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, _: &str) -> Option<&dyn Verifier> {
         Some(&self.client)

@@ -17,6 +17,7 @@ mod exactly_once;
 mod parameters;
 mod poison;
 mod records;
+mod reopening;
 mod room;
 mod standing;
 mod state;

@@ -3,12 +3,12 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::{client::LightClient, digest, log::append_tiles};
 use tombolo_ledger::{
-    Arrival, Context, Machine, Parameters, Table,
+    Arrival, Context, Machine, Parameters, Table, Unheld,
     lanes::{self, Lane, LaneNodes, Link, LinkStatus, Room},
     validators,
 };
 use tombolo_types::{
-    Class, Hash, LaneNumber, MessageNumber, Refusal, UnixMillis,
+    Class, Epoch, Hash, LaneNumber, MessageNumber, Refusal, UnixMillis,
     header::{Genesis, ValidatorSet},
     id::{LinkId, SchemaId},
     lane::Direction,
@@ -42,6 +42,12 @@ pub(crate) enum ToyCall {
         link: LinkId,
         status: LinkStatus,
     },
+    Reopen {
+        link: LinkId,
+        lane: LaneNumber,
+        epoch: Epoch,
+        received: u64,
+    },
     PutLink(Box<Link>),
     SetValidators(ValidatorSet),
     SetParameter {
@@ -74,6 +80,10 @@ pub(crate) const TAKEN: Table<(LinkId, LaneNumber, u64), u64> = Table::new(*b"tT
 pub(crate) const ANSWERS: Table<(LinkId, LaneNumber, u64), (u64, u8)> = Table::new(*b"tA");
 /// What was heard to be taken on the other side.
 pub(crate) const HEARD: Table<(LinkId, LaneNumber, u64), u64> = Table::new(*b"tH");
+/// How often each request, decision and answer came, by its salt and whether it is an answer.
+pub(crate) const SEEN: Table<(Hash, u8), u64> = Table::new(*b"tS");
+/// What became of messages of a lane that was reopened, in order: salt, and whether it went again.
+pub(crate) const RESUMED: Table<u64, (Hash, bool)> = Table::new(*b"tR");
 /// Links that froze.
 pub(crate) const FROZE: Table<LinkId, u64> = Table::new(*b"tF");
 /// Must stay empty: written only before a refusal.
@@ -130,6 +140,12 @@ impl<const HUB: bool> Toy<HUB> {
     }
 }
 
+fn see(cx: &mut Context<'_, '_>, arrival: &Arrival, is_answer: bool) {
+    let key = (arrival.salt, u8::from(is_answer));
+    let before = SEEN.get(cx.state, &key).unwrap_or(0);
+    SEEN.put(cx.state, &key, &(before + 1));
+}
+
 fn count(
     cx: &mut Context<'_, '_>,
     table: &Table<(LinkId, LaneNumber, u64), u64>,
@@ -178,6 +194,9 @@ impl<const HUB: bool> Machine for Toy<HUB> {
                 let mut link = lanes::link(cx.state, link).unwrap();
                 link.status = status;
                 lanes::put_link(cx.state, &link);
+            }
+            ToyCall::Reopen { link, lane, epoch, received } => {
+                lanes::reopen(cx.state, link, lane, epoch, received)?;
             }
             ToyCall::PutLink(link) => lanes::put_link(cx.state, &link),
             ToyCall::SetValidators(set) => validators::put(cx.state, &set, cx.block.height)?,
@@ -267,6 +286,7 @@ impl<const HUB: bool> Machine for Toy<HUB> {
             _ => {}
         }
         count(cx, &TAKEN, arrival);
+        see(cx, arrival, false);
         Ok(())
     }
 
@@ -276,6 +296,7 @@ impl<const HUB: bool> Machine for Toy<HUB> {
             Body::Vote(vote) => (vote.of, 0),
             _ => return,
         };
+        see(cx, arrival, true);
         ANSWERS.put(cx.state, &(arrival.link, arrival.lane, arrival.number.0), &(of.0, class));
     }
 
@@ -289,6 +310,11 @@ impl<const HUB: bool> Machine for Toy<HUB> {
     fn frozen(&self, cx: &mut Context<'_, '_>, link: LinkId) {
         let before = FROZE.get(cx.state, &link).unwrap_or(0);
         FROZE.put(cx.state, &link, &(before + 1));
+    }
+
+    fn reopened(&self, cx: &mut Context<'_, '_>, unheld: &Unheld, _: Body) {
+        let next = RESUMED.all(cx.state, usize::MAX).len() as u64;
+        RESUMED.put(cx.state, &next, &(unheld.salt, unheld.again.is_some()));
     }
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {

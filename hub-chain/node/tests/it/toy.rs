@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::{client::LightClient, digest, secp256k1::SecretKey};
 use tombolo_ledger::{
-    Arrival, Call, Context, Machine,
+    Arrival, Call, Context, Machine, Unheld,
     lanes::{self, Link, LinkStatus, Room},
 };
 use tombolo_types::{
@@ -78,6 +78,8 @@ impl Machine for Toy {
     fn taken(&self, _: &mut Context<'_, '_>, _: LinkId, _: LaneNumber, _: u64, _: u64) {}
 
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
+
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         (kind == LightClient.kind()).then_some(&LightClient)

@@ -140,6 +140,22 @@ fn what_blocks_one_end_does_not_stop_the_other() {
     }
 }
 
+/// The end that lags behind is shown the new epoch, which freezes it; the other one waits for it.
+#[test]
+fn a_reopened_lane_is_shown_to_the_other_end() {
+    let mut chain = end(4, 0, 9);
+    let lane = chain.lanes.get_mut(&DATA).unwrap();
+    (lane.epoch, lane.peer_epoch, lane.received) = (Epoch(2), Epoch(2), 0);
+    let blocked = Step::Blocked { to: End::Chain, why: Blocker::EpochDiffers };
+    assert_eq!(
+        steps(&sight(end(9, 9, 7), chain.clone())),
+        [deliver(End::Hub, 7, 0, 4), blocked.clone()]
+    );
+    let frozen = EndSight { standing: Standing::Shut, ..end(9, 9, 7) };
+    let shut = Step::Blocked { to: End::Hub, why: Blocker::LinkShut };
+    assert_eq!(steps(&sight(frozen, chain)), [shut, blocked]);
+}
+
 #[test]
 fn before_a_link_is_open_only_the_control_lane_moves() {
     let mut hub = end(0, 0, 0);

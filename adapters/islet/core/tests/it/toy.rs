@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::client::LightClient;
 use tombolo_ledger::{
-    Arrival, Context, Machine, Table,
+    Arrival, Context, Machine, Table, Unheld,
     lanes::{self, Lane, Link, Room},
 };
 use tombolo_types::{
@@ -108,6 +108,8 @@ impl Machine for ToyHub {
     fn taken(&self, _: &mut Context<'_, '_>, _: LinkId, _: LaneNumber, _: u64, _: u64) {}
 
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
+
+    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         (kind == "tombolo").then_some(&LightClient)

@@ -228,9 +228,9 @@ fn what_keeps_a_message_is_named_with_its_remedy() {
         waiting(facts);
         facts.relayer = report(None, true);
     });
-    check(State::Blocked, &["two ends speak"], |facts| {
+    check(State::Blocked, &["earlier epoch"], |facts| {
         waiting(facts);
-        facts.relayer = report(Some("chain: the two ends speak of different epochs"), false);
+        facts.relayer = report(Some("chain: the other end is in an earlier epoch"), false);
     });
     check(State::Blocked, &["no such link"], |facts| {
         waiting(facts);
