@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::{str::FromStr, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tombolo_islet_core::{
-    self as islet, Account, HashLock, HashLockStanding, Hold, Holding, Islet, Item, ItemCopy, Lock,
-    Parcel, Standing,
+    self as islet, Account, HashLock, HashLockStanding, Held, Hold, Holding, Islet, Item, ItemCopy,
+    Lock, Parcel, Released, Standing,
 };
 use tombolo_ledger::{Principal, block, lanes};
 use tombolo_node::{
@@ -19,7 +19,7 @@ use tombolo_node::{
 use tombolo_types::{
     Address, Refusal, UnixMillis,
     envelope::{Envelope, Value as Measured},
-    id::{ParseIdError, SecretHash},
+    id::{ParseIdError, SecretHash, Xid},
     message::DataClass,
     refuse,
     schema::Schema,
@@ -41,8 +41,8 @@ pub fn kind() -> Kind<Islet> {
 }
 
 /// `items`, `item/<id>`, `versions/<item>`, `copies`, `copy/<id>`, `accounts`,
-/// `accounts/<address>`, `locks`, `hash-locks`, `hash-locks/<hash>`, `hash-lock/<hash>-<locker>`, `view`, `council`, `schemas`,
-/// and what every ledger has.
+/// `accounts/<address>`, `locks`, `releases`, `hash-locks`, `hash-locks/<hash>`,
+/// `hash-lock/<hash>-<locker>`, `view`, `council`, `schemas`, and what every ledger has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IsletQueries;
 
@@ -76,6 +76,10 @@ impl Queries for IsletQueries {
             ("locks", true) => {
                 let all = islet::locks(view, cursor_of(from)?, more);
                 paged(&all, limit, |it| it.xid.to_string(), lock)
+            }
+            ("releases", true) => {
+                let all = islet::released(view, cursor_of(from)?, more);
+                paged(&all, limit, |(xid, _)| xid.to_string(), released)
             }
             ("hash-locks", true) => {
                 let (hash, locker) = two_of::<SecretHash, Address>(from)?;
@@ -140,6 +144,10 @@ fn item(it: &Item) -> Value {
             "moved".into()
         }
         Standing::Superseded => "superseded".into(),
+        Standing::Disputed(xid) => {
+            value["xid"] = xid.to_string().into();
+            "disputed".into()
+        }
     };
     if it.class == DataClass::Open {
         add_envelope(&mut value, &it.envelope);
@@ -246,8 +254,8 @@ fn parcel(hold: &str, it: &Parcel) -> Value {
     })
 }
 
-fn lock(it: &Lock) -> Value {
-    let holds = it.held.holds.iter().map(|hold| match hold {
+fn holds(held: &Held) -> Vec<Value> {
+    let holds = held.holds.iter().map(|hold| match hold {
         Hold::Leaves { item, to } => {
             json!({ "hold": "leaves", "item": item.to_string(), "to": to.to_string() })
         }
@@ -267,13 +275,29 @@ fn lock(it: &Lock) -> Value {
         Hold::Departs(parcel) => self::parcel("departs", parcel),
         Hold::Arrives(parcel) => self::parcel("arrives", parcel),
     });
+    holds.collect()
+}
+
+fn lock(it: &Lock) -> Value {
     json!({
         "xid": it.xid.to_string(),
         "deadline_ms": it.deadline.0,
         "since_ms": it.held.since.0,
         "height": it.held.height.0,
         "accounts": texts(&it.held.accounts),
-        "holds": holds.collect::<Vec<_>>(),
+        "holds": holds(&it.held),
+    })
+}
+
+/// A lock that the council released, with what it held.
+fn released((xid, it): &(Xid, Released)) -> Value {
+    json!({
+        "xid": xid.to_string(),
+        "trust_epoch": it.trust_epoch,
+        "time_ms": it.time.0,
+        "height": it.height.0,
+        "accounts": texts(&it.held.accounts),
+        "holds": holds(&it.held),
     })
 }
 
@@ -350,6 +374,8 @@ fn council(view: &dyn View) -> Value {
     }
     if let Some(act) = islet::pending_act(view) {
         value["pending"] = json!({
+            "act": act.act.number(),
+            "name": act.act.name(),
             "trust_epoch": act.trust_epoch,
             "holds_from_ms": act.holds_from.0,
             "signers": texts(&act.signers),

@@ -44,7 +44,7 @@ pub enum IsletCall {
     /// branch takes.
     Begin(Box<Begin>),
     /// An act of the recovery council. Any identity may bring it: the signatures decide.
-    NewTrustedHeader(NewTrustedHeader),
+    CouncilAct(CouncilOrder),
     /// Locks an amount of the signer's account under a hash.
     HashLock(NewHashLock),
     /// Opens a hash lock for its recipient. Any identity may bring the secret.
@@ -74,13 +74,17 @@ pub struct ShareOrder {
     pub not_after: UnixMillis,
 }
 
-/// Gives the gateway a new point of the same hub to trust, after expiry or freeze of its client.
+/// What the recovery council sets, with its members' signatures.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct NewTrustedHeader {
-    /// The encoded [`Anchor`](tombolo_types::header::Anchor).
-    pub anchor: Vec<u8>,
+pub struct CouncilOrder {
+    /// The number of an [`ActKind`](tombolo_types::council::ActKind).
+    pub act: u8,
     /// The trust epoch to which the act leads: one above the present.
     pub trust_epoch: u32,
+    /// The encoded [`Anchor`](tombolo_types::header::Anchor),
+    /// [`Reopening`](tombolo_types::council::Reopening) or
+    /// [`Release`](tombolo_types::council::Release); its Keccak-256 is the subject.
+    pub data: Vec<u8>,
     /// The members' signatures over the act, in ascending order of signer.
     pub signatures: Vec<Signature>,
 }

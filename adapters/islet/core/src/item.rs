@@ -27,6 +27,9 @@ pub enum Standing {
     },
     /// A newer version took its place.
     Superseded,
+    /// The recovery council released it and the hub committed: the copy that the hub's decision
+    /// names is the good one, and this one can be read and is accepted nowhere.
+    Disputed(Xid),
 }
 
 /// One version of a data item. Req: Y4560-7.2.1-c
@@ -118,12 +121,15 @@ pub(crate) fn put(cx: &mut Context<'_, '_>, item: &Item) {
     ITEMS.put(cx.state, &item.id, item);
 }
 
-/// Makes this the present version from this block on; the one before it is superseded.
+/// Makes this the present version from this block on; the one before it is superseded, or stays
+/// disputed.
 pub(crate) fn put_version(cx: &mut Context<'_, '_>, mut next: Item) {
     if let Some(mut before) = item(cx.state, next.id)
         && !matches!(before.standing, Standing::Moved { .. })
     {
-        before.standing = Standing::Superseded;
+        if !matches!(before.standing, Standing::Disputed(_)) {
+            before.standing = Standing::Superseded;
+        }
         VERSIONS.put(cx.state, &(before.id, before.version), &before);
     }
     next.since = cx.block.height;
@@ -181,6 +187,10 @@ impl Item {
             Standing::Locked(xid) => format!("is locked by {xid}; wait for its decision"),
             Standing::Moved { to, xid } => format!("moved to chain {to} by {xid}; look there"),
             Standing::Superseded => "has a newer version; use that".to_owned(),
+            Standing::Disputed(xid) => format!(
+                "is disputed: the recovery council released it, and the hub committed {xid}; the \
+                 good copy is where that put it"
+            ),
         };
         Err(Refusal::new(tombolo_types::Class::State, format!("item {} {why}", self.id)))
     }

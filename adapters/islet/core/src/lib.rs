@@ -11,11 +11,11 @@
 //! - A closed item leaves only by a commit, and is never live here and elsewhere.
 //! - A copy is never written here; a closed item is never copied.
 //! - Who voted yes keeps every lock until a proved decision. No time, no freeze and no local key
-//!   releases one.
+//!   releases one; the recovery council alone can, while the hub is as good as gone, and then it is
+//!   on record for ever.
 //! - What leaves the ledger leaves under a view of identities that is fresh enough.
 //!
-//! Deliberately absent: contracts (`Call`), and the recovery council's further powers: reopening a
-//! lane, releasing a lock, rotating keys.
+//! Deliberately absent: contracts (`Call`), and node keys, which a gateway of mode 1 does not follow.
 #![cfg_attr(
     test,
     allow(
@@ -44,19 +44,19 @@ mod share;
 mod submit;
 mod token;
 
-pub use call::{IsletCall, NewTrustedHeader, ShareOrder};
-pub use council::{NEW_TRUSTED_HEADER, PendingAct};
+pub use call::{CouncilOrder, IsletCall, ShareOrder};
+pub use council::PendingAct;
 pub use gateway::{
     Gateway, IDENTIFICATION_METHOD, INCARNATION, KIND, MODE, code_hash, gateway, gateway_address,
     hub_link_id, identity_view_age_ms, link_to_hub,
 };
 pub use hash_lock::{HashLock, HashLockStanding, NewHashLock};
 pub use item::{Item, ItemCopy, Provenance, Standing};
-pub use lock::{Held, Hold};
+pub use lock::{Held, Hold, Released};
 pub use machine::Islet;
 pub use query::{
     Account, Holding, Lock, account, balance, copies, copy, escrow, hash_lock, hash_locks,
     hash_locks_under, holdings, item, items, locks, participant, past_versions, pending_act,
-    schema_definition, schemas, vouchers,
+    released, schema_definition, schemas, vouchers,
 };
 pub use token::Parcel;

@@ -49,8 +49,8 @@ impl Machine for Islet {
             IsletCall::HashLock(_) | IsletCall::HashClaim { .. } | IsletCall::HashRefund { .. } => {
                 1
             }
-            IsletCall::NewTrustedHeader(act) => {
-                u64::try_from(act.signatures.len()).unwrap_or(u64::MAX)
+            IsletCall::CouncilAct(order) => {
+                u64::try_from(order.signatures.len()).unwrap_or(u64::MAX)
             }
         }
     }
@@ -63,7 +63,7 @@ impl Machine for Islet {
             IsletCall::Share { data_id, order } => share::share(cx, data_id, &order),
             IsletCall::Pay { to, asset, amount } => account::pay(cx, to, asset, amount),
             IsletCall::Begin(begin) => lock::begin(cx, &begin),
-            IsletCall::NewTrustedHeader(act) => council::announce(cx, act, &LightClient),
+            IsletCall::CouncilAct(order) => council::announce(cx, order, &LightClient),
             IsletCall::HashLock(new) => hash_lock::open(cx, &new),
             IsletCall::HashClaim { hash, locker, secret } => {
                 hash_lock::claim(cx, hash, locker, &secret)
@@ -116,8 +116,14 @@ impl Machine for Islet {
     /// What hangs on the link stays locked: only a proved decision releases it (attack A43).
     fn frozen(&self, _: &mut Context<'_, '_>, _: LinkId) {}
 
-    /// No act of a council reopens a lane yet.
-    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
+    fn reopened(&self, cx: &mut Context<'_, '_>, unheld: &Unheld, body: Body) {
+        match body {
+            Body::Share(share) => share::take_back(cx, unheld, &share),
+            Body::Begin(_) => lock::unheld(cx, unheld),
+            // All else that a gateway sends goes again.
+            _ => {}
+        }
+    }
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         (kind == client::KIND).then_some(&LightClient)

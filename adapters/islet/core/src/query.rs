@@ -1,6 +1,6 @@
 //! What shells read: items, copies, accounts, locks, pending acts. All lists are paged.
 
-use crate::{HashLock, Held, Item, ItemCopy, PendingAct};
+use crate::{HashLock, Held, Item, ItemCopy, PendingAct, Released};
 use crate::{
     account as accounts, council, hash_lock as hashed, identity, item as store, lock,
     schema as registry, token,
@@ -116,6 +116,11 @@ pub fn locks(view: &dyn View, from: Xid, limit: usize) -> Vec<Lock> {
             held,
         })
         .collect()
+}
+
+/// At most `limit` locks that the recovery council has released, from `from` on.
+pub fn released(view: &dyn View, from: Xid, limit: usize) -> Vec<(Xid, Released)> {
+    lock::released(view, from, limit)
 }
 
 /// A hash lock, open or remembered.

@@ -7,12 +7,12 @@ use crate::{
     item::{self, Item, ItemCopy, Provenance, Standing},
 };
 use tombolo_ledger::{
-    Arrival, Context,
+    Arrival, Context, Unheld,
     block::global_id,
     lanes::{self, Room},
 };
 use tombolo_types::{
-    Refusal, ensure,
+    Class, Refusal, ensure,
     envelope::Envelope,
     id::DataId,
     lane::DATA_LANE,
@@ -109,6 +109,34 @@ pub(crate) fn order(
     cx.record.source_height = cx.block.height;
     cx.record.protocol = "lane".into();
     Ok(())
+}
+
+/// Records that the hub does not hold a share, as was said when its lane was reopened. The item is as
+/// it was.
+pub(crate) fn take_back(cx: &mut Context<'_, '_>, unheld: &Unheld, share: &Share) {
+    let mut record = cx.blank_record();
+    record.global_id = share.global_id;
+    record.operation = "share".into();
+    record.outcome = Class::State as u8;
+    record.remark = format!(
+        "lane {} was reopened, and the hub does not hold message {} of the epoch that ended; share \
+         again",
+        unheld.lane, unheld.number
+    );
+    record.lane = unheld.lane;
+    record.number = unheld.number;
+    record.source_chain = share.source_chain;
+    record.source_height = share.source_height;
+    record.destination_chain = share.destination_chain;
+    record.data_id = share.data_id;
+    record.data_class = share.class;
+    record.fingerprint = share.fingerprint;
+    record.parties = vec![share.owner, share.device];
+    record.protocol = "lane".into();
+    if let Some(link) = lanes::link(cx.state, unheld.link) {
+        link.name_in(&mut record);
+    }
+    cx.append_record(record, unheld.salt);
 }
 
 /// Takes a copy that the hub forwards. The same copy again is answered as the one that is here.

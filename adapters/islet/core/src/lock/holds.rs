@@ -111,8 +111,8 @@ impl Ledger<'_, '_, '_> {
     fn take_locks(&mut self, xid: Xid) -> Vec<Hold> {
         let Some(held) = LOCKS.get(self.cx.state, &xid) else { return Vec::new() };
         LOCKS.delete(self.cx.state, &xid);
-        if let Some(number) = held.begun {
-            BEGUN.delete(self.cx.state, &number);
+        if let Some((epoch, number)) = held.begun {
+            BEGUN.delete(self.cx.state, &(epoch.0, number));
         }
         for account in &held.accounts {
             discount_open(self.cx, *account);
@@ -198,7 +198,10 @@ impl Ledger<'_, '_, '_> {
             signature: action.signature,
         };
         let envelope = entry::check_foreign(self.cx.state, &action.envelope, &claim)?;
-        if let Some(before) = item::item(self.cx.state, id) {
+        // A disputed one stands for nothing: whatever the hub says is the good copy takes its place.
+        let before = item::item(self.cx.state, id)
+            .filter(|before| !matches!(before.standing, Standing::Disputed(_)));
+        if let Some(before) = before {
             ensure!(
                 matches!(before.standing, Standing::Moved { .. }),
                 State,

@@ -8,8 +8,8 @@ use crate::{
     harness::{Chain, Founding, Memory, identity},
     toy::ToyHub,
     world::{
-        ASSET, FUNDS, bound, device, machine, move_in, move_out, neighbour, owner, pay, person,
-        reading, schema, submit,
+        ASSET, FUNDS, bound, device, machine, move_in, move_out, neighbour, ordered, owner, pay,
+        person, reading, schema, submit,
     },
 };
 use proptest::prelude::*;
@@ -17,15 +17,18 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_islet_core::{
     HashLockStanding, Hold, IDENTIFICATION_METHOD, Islet, IsletCall, NewHashLock, Standing,
-    account, balance, escrow, gateway, hash_lock, hash_locks, holdings, item, locks, vouchers,
+    account, balance, escrow, gateway, hash_lock, hash_locks, holdings, item, locks, participant,
+    vouchers,
 };
 use tombolo_ledger::{
     Arrival, BlockInfo, Context, Machine, Parameters, Principal, State, lanes,
     machine::blank_record,
 };
+use tombolo_swap::two_phase::Standing as Phase;
 use tombolo_types::{
     Address, Amount, Epoch, Hash, Height, MessageNumber, Refusal, UnixMillis, Weight,
     action::Action,
+    council::{ActKind, Release},
     envelope::Envelope,
     header::GenesisBalance,
     id::{AssetId, BlockId, ChainId, DataId, IdentityId, LinkId, TxId, Xid},
@@ -58,9 +61,12 @@ impl Bare {
             council: vec![owner().address()],
             council_threshold: 1,
             hub_anchor: hub.anchor().encode(),
+            parameters: vec![("trusting_period_ms", TRUST_MS)],
             ..Founding::default()
         };
-        let chain = Chain::new(Islet, name, 101, founding);
+        let mut chain = Chain::new(Islet, name, 101, founding);
+        // No proof is needed here, so the client may be dead from the first, and locks be released.
+        chain.time = chain.time.saturating_add(2 * TRUST_MS);
         let mut bare = Self {
             link: gateway(&chain.state).unwrap().link,
             chain: chain.id,
@@ -113,7 +119,12 @@ impl Bare {
         self.time = self.time.saturating_add(25);
         let block = BlockInfo { chain_id: self.chain, height: self.height, time: self.time };
         // Identities are always fresh enough in these histories.
-        let parameters = Parameters { identity_view_ms: u64::MAX, ..Parameters::default() };
+        let parameters = Parameters {
+            identity_view_ms: u64::MAX,
+            council_delay_ms: 0,
+            release_period_ms: TRUST_MS,
+            ..Parameters::default()
+        };
         let mut state = State::new(&self.state);
         let mut cx = Context {
             state: &mut state,
@@ -174,6 +185,7 @@ static BARE: LazyLock<[Bare; 2]> = LazyLock::new(|| {
     both
 });
 
+const TRUST_MS: u64 = 60_000;
 const ITEMS: u8 = 3;
 const SECRETS: u8 = 4;
 
@@ -206,6 +218,10 @@ struct Deal {
     moves: Vec<Change>,
     decision: Option<bool>,
     told: Vec<usize>,
+    /// The item that it moves.
+    item: Option<u8>,
+    /// Sides on which the council has released what it held.
+    released: Vec<usize>,
 }
 
 /// Two islets, their deals, and what a naive model says of the accounts.
@@ -263,7 +279,17 @@ impl History {
             moves.push((side, seller.address(), ASSET, 1, amount));
         }
         self.salt += 1;
-        self.agree(&[(from, out), (to, arriving)], moves);
+        self.agree(&[(from, out), (to, arriving)], moves, Some(number));
+    }
+
+    /// The same, unless a deal about the item is open, or ended against the council's word: the hub
+    /// refuses a branch that takes an item from where it is not.
+    fn begin_if_free(&mut self, number: u8, from: usize, shape: u8) {
+        let ended = |deal: &Deal| deal.decision.is_some() && deal.told.len() == deal.seats.len();
+        let mut of_it = self.deals.iter().filter(|deal| deal.item == Some(number));
+        if of_it.all(|deal| ended(deal) && !Self::is_heuristic(deal)) {
+            self.begin(number, from, shape);
+        }
     }
 
     /// Moves an amount of one side's asset, from where it is to the other side. There may be too
@@ -292,7 +318,7 @@ impl History {
             (from, payer.address(), self.asset_on(home, from), -1, amount.0),
             (to, payee.address(), self.asset_on(home, to), 1, amount.0),
         ];
-        self.agree(&[(from, vec![leaving]), (to, vec![coming])], moves);
+        self.agree(&[(from, vec![leaving]), (to, vec![coming])], moves, None);
     }
 
     /// What stands for the asset of chain `home` on a side.
@@ -301,7 +327,7 @@ impl History {
     }
 
     /// Builds the Prepares of both sides under one xid.
-    fn agree(&mut self, branches: &[(usize, Vec<Action>)], moves: Vec<Change>) {
+    fn agree(&mut self, branches: &[(usize, Vec<Action>)], moves: Vec<Change>, item: Option<u8>) {
         use tombolo_types::action::{Authorisation, Branch, Terms};
         let built: Vec<Branch> = branches
             .iter()
@@ -336,7 +362,8 @@ impl History {
             });
             seats.insert(*side, Seat { body, vote: None, prepared: false });
         }
-        self.deals.push(Deal { xid, seats, moves, decision: None, told: Vec::new() });
+        let (told, released) = (Vec::new(), Vec::new());
+        self.deals.push(Deal { xid, seats, moves, decision: None, told, item, released });
     }
 
     /// Lets one side prepare; again is the same.
@@ -362,12 +389,42 @@ impl History {
         if deal.decision.is_none() && (all_yes || any_no || abort) {
             deal.decision = Some(all_yes && !abort);
             if all_yes && !abort {
-                for (side, account, asset, sign, amount) in &deal.moves {
+                let moves = deal.moves.iter().filter(|(side, ..)| !deal.released.contains(side));
+                for (side, account, asset, sign, amount) in moves {
                     let amount = i128::try_from(*amount).unwrap();
                     *self.settled.entry((*side, *account, *asset)).or_default() += sign * amount;
                 }
             }
         }
+    }
+
+    /// The council gives up what one side holds, decided or not: then nothing of it happens there.
+    fn release(&mut self, deal: usize, side: usize) {
+        let Some(deal) = self.deals.get_mut(deal) else { return };
+        let bare = &mut self.sides[side];
+        let holds = participant(&bare.state, deal.xid).map(|it| it.standing());
+        let may = holds == Some(Phase::Prepared);
+        let trust_epoch = lanes::link(&bare.state, bare.link).unwrap().trust_epoch + 1;
+        let data = Release { link: bare.link, xid: deal.xid }.encode();
+        let order = ordered(bare.chain, ActKind::ReleaseLock, trust_epoch, data, &[owner()]);
+        let result = bare.call(&owner(), IsletCall::CouncilAct(order));
+        assert_eq!(result.is_ok(), may, "{result:?}");
+        if !may {
+            return;
+        }
+        bare.run(None, |_| Ok(())).unwrap();
+        deal.released.push(side);
+        if deal.decision == Some(true) {
+            for (_, account, asset, sign, amount) in deal.moves.iter().filter(|it| it.0 == side) {
+                let amount = i128::try_from(*amount).unwrap();
+                *self.settled.entry((side, *account, *asset)).or_default() -= sign * amount;
+            }
+        }
+    }
+
+    /// Whether the council's word stands against a commit: somebody's loss, which is on record.
+    fn is_heuristic(deal: &Deal) -> bool {
+        deal.decision == Some(true) && !deal.released.is_empty()
     }
 
     /// Tells one side, now or again.
@@ -492,7 +549,9 @@ impl History {
             }
         }
         for number in 0..ITEMS {
-            assert!(self.live(number) <= 1, "S5: item {number} is live twice");
+            let heuristic =
+                self.deals.iter().any(|it| it.item == Some(number) && Self::is_heuristic(it));
+            assert!(heuristic || self.live(number) <= 1, "S5: item {number} is live twice");
         }
     }
 
@@ -539,10 +598,15 @@ impl History {
                 }
             }
             let abroad = vouchers(&self.other(bare).state, digest::voucher(bare.chain, ASSET));
-            assert_eq!(escrow(&bare.state, ASSET), abroad, "S7: what left is what is elsewhere");
+            let heuristic = self.deals.iter().any(Self::is_heuristic);
+            let all_is_there = escrow(&bare.state, ASSET) == abroad;
+            assert!(heuristic || all_is_there, "S7: what left is what is elsewhere");
         }
         for number in 0..ITEMS {
-            assert_eq!(self.live(number), 1, "S5: at rest every item is live once");
+            let heuristic =
+                self.deals.iter().any(|it| it.item == Some(number) && Self::is_heuristic(it));
+            let (live, at_least) = (self.live(number), usize::from(!heuristic));
+            assert!((at_least..=1).contains(&live), "S5: at rest every item is live once");
         }
         for deal in self.deals.iter().filter(|deal| deal.decision == Some(true)) {
             assert!(deal.seats.values().all(|seat| seat.prepared), "S2");
@@ -576,6 +640,37 @@ proptest! {
                 13..=15 => history.hash_lock(side, a % SECRETS, b),
                 16..=18 => history.end_hash_lock(side, a % SECRETS, b / 2),
                 _ => history.crash(side),
+            }
+            history.check();
+        }
+        history.finish();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// S4, S5 and S7 where councils release what waits for a decision, before or after it is made:
+    /// no ledger makes or loses an amount by it, and once all have heard the decision an item is live
+    /// at most once. What is lost is lost between ledgers, by a release against a commit.
+    #[test]
+    fn s4_histories_with_releases_keep_supply_and_leave_no_second_live_copy(
+        events in prop::collection::vec((0u8..12, any::<u8>(), any::<u8>()), 1..60),
+    ) {
+        let mut history = History::new();
+        for (event, a, b) in events {
+            let side = usize::from(b % 2);
+            let deal = usize::from(a) % history.deals.len().max(1);
+            match event {
+                // One deal about each item at a time: a hub knows where an item is.
+                0 | 1 => history.begin_if_free(a % ITEMS, side, b),
+                2 => history.transfer(usize::from(a % 2), side, b / 2),
+                3..=5 => history.prepare(deal, side),
+                6 | 7 => history.decide(deal, b.is_multiple_of(8)),
+                8 => history.tell(deal, side),
+                9 => history.renew(side, a % ITEMS),
+                10 => history.crash(side),
+                _ => history.release(deal, side),
             }
             history.check();
         }

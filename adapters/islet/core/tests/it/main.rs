@@ -16,6 +16,7 @@ mod world;
 mod batch;
 mod begin;
 mod conservation;
+mod council;
 mod identities;
 mod linking;
 mod recovery;

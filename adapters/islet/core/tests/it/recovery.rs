@@ -4,14 +4,13 @@ use crate::{
     harness::{Chain, Founding, delivery, key, rest},
     toy::{ToyCall, ToyHub, inbox},
     world::{
-        ELSEWHERE, FUNDS, World, council, data_id, device, hub_key, move_out, neighbour, owner,
-        pay, reading, relayer, submit,
+        ELSEWHERE, FUNDS, World, council, data_id, device, hub_key, move_out, neighbour, ordered,
+        owner, pay, reading, relayer, submit,
     },
 };
-use tombolo_crypto::{client::LightClient, digest, keccak256::keccak256, secp256k1::SecretKey};
+use tombolo_crypto::{client::LightClient, secp256k1::SecretKey};
 use tombolo_islet_core::{
-    IsletCall, NEW_TRUSTED_HEADER, NewTrustedHeader, ShareOrder, Standing, item, link_to_hub,
-    pending_act,
+    CouncilOrder, IsletCall, ShareOrder, Standing, item, link_to_hub, pending_act,
 };
 use tombolo_ledger::{
     Call,
@@ -20,7 +19,8 @@ use tombolo_ledger::{
 use tombolo_types::{
     Class, Hash, UnixMillis,
     action::Action,
-    header::{Anchor, Signature},
+    council::ActKind,
+    header::Anchor,
     id::{ChainId, DataId, Xid},
     lane::{CONTROL_LANE, DATA_LANE},
     message::{Body, DataClass, Decision},
@@ -36,17 +36,13 @@ fn act_over(
     anchor: &Anchor,
     trust_epoch: u32,
     members: &[SecretKey],
-) -> NewTrustedHeader {
-    let anchor = anchor.encode();
-    let subject = keccak256(&anchor);
-    let digest = digest::council_act(chain, NEW_TRUSTED_HEADER, trust_epoch, subject);
-    let signatures: Vec<Signature> = members.iter().map(|member| member.sign(digest)).collect();
-    NewTrustedHeader { anchor, trust_epoch, signatures }
+) -> CouncilOrder {
+    ordered(chain, ActKind::NewTrustedHeader, trust_epoch, anchor.encode(), members)
 }
 
 fn act(world: &World, trust_epoch: u32, members: &[SecretKey]) -> IsletCall {
     let anchor = world.hub.anchor();
-    IsletCall::NewTrustedHeader(act_over(world.islet.id, &anchor, trust_epoch, members))
+    IsletCall::CouncilAct(act_over(world.islet.id, &anchor, trust_epoch, members))
 }
 
 /// A world with a lock of money and one of an item.
@@ -115,7 +111,7 @@ fn a29_an_expired_client_is_restored_by_the_council_with_funds_intact() {
     else {
         panic!("no announcement");
     };
-    assert_eq!((announced.act, announced.trust_epoch), (NEW_TRUSTED_HEADER, 1));
+    assert_eq!((announced.act, announced.trust_epoch), (ActKind::NewTrustedHeader.number(), 1));
     assert_eq!(announced.holds_from, waiting.holds_from.0);
     assert_eq!(announced.signers, waiting.signers);
     // Not yet.
@@ -175,7 +171,7 @@ fn a29_a_link_frozen_over_a_lane_is_recovered_while_its_client_is_well() {
     assert_eq!(view.status, ClientStatus::Active);
     // What the client accepted stays true.
     let low = act_over(world.islet.id, &below, 1, &council()[..2]);
-    let refusal = world.call(&relayer(), IsletCall::NewTrustedHeader(low)).unwrap_err();
+    let refusal = world.call(&relayer(), IsletCall::CouncilAct(low)).unwrap_err();
     assert_eq!(refusal.class, Class::Proof, "{refusal}");
 
     world.say(DATA_LANE, &Body::Commit(Decision { xid }));
@@ -258,13 +254,13 @@ fn acts_are_refused_with_the_class_that_applies() {
         ("an old header", act_over(chain, &stale, 1, &members[..2]), Class::Proof),
     ];
     for (what, act, class) in rows {
-        let refusal = world.call(&relayer(), IsletCall::NewTrustedHeader(act)).expect_err(what);
+        let refusal = world.call(&relayer(), IsletCall::CouncilAct(act)).expect_err(what);
         assert_eq!(refusal.class, class, "{what}: {refusal}");
         assert_eq!(pending_act(&world.islet.state), None, "{what}");
     }
     let mut spoilt = act_over(chain, &anchor, 1, &members[..2]);
-    spoilt.anchor.push(0);
-    let refusal = world.call(&relayer(), IsletCall::NewTrustedHeader(spoilt)).unwrap_err();
+    spoilt.data.push(0);
+    let refusal = world.call(&relayer(), IsletCall::CouncilAct(spoilt)).unwrap_err();
     assert_eq!(refusal.class, Class::Format);
     let good = act(&world, 1, &members);
     world.call(&relayer(), good.clone()).unwrap();

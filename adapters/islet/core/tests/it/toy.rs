@@ -4,10 +4,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::client::LightClient;
 use tombolo_ledger::{
     Arrival, Context, Machine, Table, Unheld,
-    lanes::{self, Lane, Link, Room},
+    lanes::{self, Lane, Link, LinkStatus, Room},
 };
 use tombolo_types::{
-    Hash, LaneNumber, Refusal, UnixMillis, header::Genesis, id::LinkId, lane::Direction,
+    Epoch, Hash, LaneNumber, Refusal, UnixMillis, header::Genesis, id::LinkId, lane::Direction,
     message::Body, store::View, verifier::Verifier,
 };
 
@@ -20,6 +20,10 @@ pub(crate) enum ToyCall {
     Append { link: LinkId, lane: LaneNumber, kind: u16, body: Vec<u8>, not_after: UnixMillis },
     /// Approves the other side's trust epoch.
     Approve { link: LinkId, trust_epoch: u32 },
+    /// Sets where a link stands.
+    Stand { link: LinkId, status: LinkStatus },
+    /// Reopens the hub's end of a lane.
+    Reopen { link: LinkId, lane: LaneNumber, epoch: Epoch, received: u64 },
     /// What only a hostile hub does: any lane.
     Forge { link: LinkId, lane: LaneNumber, forged: Box<Lane> },
 }
@@ -28,8 +32,8 @@ pub(crate) enum ToyCall {
 const LANES: Table<(LinkId, LaneNumber), Lane> = Table::new(*b"kN");
 const CHANGED: Table<(LinkId, LaneNumber), ()> = Table::new(*b"kC");
 
-/// What came, by lane and number.
-const INBOX: Table<(LinkId, LaneNumber, u64), (u16, Vec<u8>)> = Table::new(*b"tI");
+/// What came, by lane, epoch and number.
+const INBOX: Table<(LinkId, LaneNumber, u32, u64), (u16, Vec<u8>)> = Table::new(*b"tI");
 
 /// Every body that came on a lane, in order.
 pub(crate) fn inbox(view: &dyn View, link: LinkId, lane: LaneNumber) -> Vec<Body> {
@@ -46,7 +50,7 @@ pub(crate) struct ToyHub;
 
 impl ToyHub {
     fn keep(cx: &mut Context<'_, '_>, arrival: &Arrival, body: &Body) {
-        let key = (arrival.link, arrival.lane, arrival.number.0);
+        let key = (arrival.link, arrival.lane, arrival.epoch.0, arrival.number.0);
         INBOX.put(cx.state, &key, &(body.kind(), body.encode()));
     }
 }
@@ -82,6 +86,15 @@ impl Machine for ToyHub {
                 link.peer_trust_epoch = trust_epoch;
                 lanes::put_link(cx.state, &link);
                 Ok(())
+            }
+            ToyCall::Stand { link, status } => {
+                let mut link = lanes::link(cx.state, link).unwrap();
+                link.status = status;
+                lanes::put_link(cx.state, &link);
+                Ok(())
+            }
+            ToyCall::Reopen { link, lane, epoch, received } => {
+                lanes::reopen(cx.state, link, lane, epoch, received).map(drop)
             }
             ToyCall::Forge { link, lane, forged } => {
                 LANES.put(cx.state, &(link, lane), &forged);

@@ -5,9 +5,10 @@ use crate::{
     toy::{ToyCall, ToyHub, inbox},
 };
 use std::sync::LazyLock;
-use tombolo_crypto::{client::LightClient, digest, secp256k1::SecretKey};
+use tombolo_crypto::{client::LightClient, digest, keccak256::keccak256, secp256k1::SecretKey};
 use tombolo_islet_core::{
-    IDENTIFICATION_METHOD, Islet, IsletCall, MODE, code_hash, gateway_address, hub_link_id,
+    CouncilOrder, IDENTIFICATION_METHOD, Islet, IsletCall, MODE, code_hash, gateway_address,
+    hub_link_id,
 };
 use tombolo_ledger::{
     Call,
@@ -16,6 +17,7 @@ use tombolo_ledger::{
 use tombolo_types::{
     Address, Amount, Hash, Height, LaneNumber, Refusal, UnixMillis, Weight,
     action::{Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms, Write},
+    council::ActKind,
     envelope::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
@@ -63,6 +65,19 @@ pub(crate) fn council() -> Vec<SecretKey> {
     let mut members = vec![key(20), key(21), key(22)];
     members.sort_by_key(SecretKey::address);
     members
+}
+
+/// An act of a council, signed by these members.
+pub(crate) fn ordered(
+    chain: ChainId,
+    act: ActKind,
+    trust_epoch: u32,
+    data: Vec<u8>,
+    members: &[SecretKey],
+) -> CouncilOrder {
+    let digest = digest::council_act(chain, act.number(), trust_epoch, keccak256(&data));
+    let signatures = members.iter().map(|member| member.sign(digest)).collect();
+    CouncilOrder { act: act.number(), trust_epoch, data, signatures }
 }
 
 /// The structure of the test readings.
