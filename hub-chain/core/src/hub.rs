@@ -138,8 +138,9 @@ impl Machine for Hub {
         commit::doom_link(cx.state, link);
     }
 
-    /// No act of a quorum reopens a lane yet.
-    fn reopened(&self, _: &mut Context<'_, '_>, _: &Unheld, _: Body) {}
+    fn reopened(&self, cx: &mut Context<'_, '_>, unheld: &Unheld, body: Body) {
+        link::reopened(cx, unheld, body);
+    }
 
     fn verifier(&self, kind: &str) -> Option<&dyn Verifier> {
         self.verifiers.iter().find(|verifier| verifier.kind() == kind).map(AsRef::as_ref)

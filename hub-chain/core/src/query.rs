@@ -15,8 +15,9 @@ use tombolo_ledger::{
 };
 use tombolo_swap::two_phase::{Phase, Progress, Seat};
 use tombolo_types::{
-    Address, Hash, Height, LaneNumber, Refusal, UnixMillis,
+    Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis,
     id::{ChainId, DataId, IdentityId, LinkId, SchemaId, Xid},
+    message::CouncilAct,
     refuse,
     schema::Schema,
     store::View,
@@ -183,9 +184,43 @@ pub fn items(view: &dyn View, from: DataId, limit: usize) -> Vec<ItemView> {
     found.into_iter().filter_map(|found| item(view, found.id)).collect()
 }
 
-/// Shares that the destination behind a link has not taken, or may still refuse; by number.
-pub fn pending(view: &dyn View, link: LinkId, from: u64, limit: usize) -> Vec<(u64, Forward)> {
+/// Shares that the destination behind a link has not taken, or may still refuse; by epoch and number.
+pub fn pending(
+    view: &dyn View,
+    link: LinkId,
+    from: (Epoch, MessageNumber),
+    limit: usize,
+) -> Vec<((Epoch, MessageNumber), Forward)> {
     data::pending(view, link, from, page(limit))
+}
+
+/// A release that a chain's council has announced. Against it the hub's decision stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Behind which link.
+    pub link: LinkId,
+    /// What was announced.
+    pub act: CouncilAct,
+    /// Whether a quorum of the hub has approved the trust epoch to which it leads.
+    pub is_approved: bool,
+}
+
+fn release((link, act): (LinkId, CouncilAct), view: &dyn View) -> Release {
+    let approved = lanes::link(view, link).map_or(0, |link| link.peer_trust_epoch);
+    Release { link, is_approved: act.trust_epoch <= approved, act }
+}
+
+/// What councils have announced to release of a commit, also of one that is forgotten.
+pub fn releases_of(view: &dyn View, xid: Xid) -> Vec<Release> {
+    let links = lanes::links(view).into_iter();
+    let found = links.filter_map(|it| Some((it.id, link::release(view, it.id, xid)?)));
+    found.map(|it| release(it, view)).collect()
+}
+
+/// At most `limit` announced releases, from link and subject `from` on.
+pub fn releases(view: &dyn View, from: (LinkId, Hash), limit: usize) -> Vec<Release> {
+    let found = link::releases(view, from, page(limit)).into_iter();
+    found.map(|((link, _), act)| release((link, act), view)).collect()
 }
 
 /// Where a two-phase commit stands.
@@ -207,9 +242,11 @@ pub struct CommitView {
     pub awaited: Vec<LinkId>,
     /// Whose it is.
     pub parties: Vec<IdentityId>,
+    /// What councils have announced to release of it.
+    pub releases: Vec<Release>,
 }
 
-fn commit_view(commit: &Commit) -> CommitView {
+fn commit_view(view: &dyn View, commit: &Commit) -> CommitView {
     let coordinator = &commit.coordinator;
     let phase = coordinator.phase();
     let is_awaited = |seat: &&Seat| match phase {
@@ -233,18 +270,19 @@ fn commit_view(commit: &Commit) -> CommitView {
         awaited: coordinator.seats().iter().filter(is_awaited).map(|seat| seat.link).collect(),
         seats: coordinator.seats().to_vec(),
         parties: commit.parties.clone(),
+        releases: releases_of(view, coordinator.xid()),
     }
 }
 
 /// A commit that is not forgotten.
 pub fn commit(view: &dyn View, xid: Xid) -> Option<CommitView> {
-    commit::commit(view, xid).as_ref().map(commit_view)
+    commit::commit(view, xid).map(|commit| commit_view(view, &commit))
 }
 
 /// Commits that are not forgotten, from `from` on.
 pub fn commits(view: &dyn View, from: Xid, limit: usize) -> Vec<CommitView> {
     let found = commit::commits(view, from, page(limit));
-    found.iter().map(|(_, commit)| commit_view(commit)).collect()
+    found.iter().map(|(_, commit)| commit_view(view, commit)).collect()
 }
 
 /// A proposal with what it still takes.

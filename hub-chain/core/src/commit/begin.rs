@@ -1,7 +1,7 @@
 //! Begin: everything that the hub can refuse, before any chain locks anything.
 
 use super::{
-    BY_IDENTITY, BY_LINK, COMMITS, Commit, DEADLINES, OPEN_OF, SENT, UNFINISHED, add, drive,
+    BY_IDENTITY, BY_LINK, COMMITS, Commit, DEADLINES, OPEN_OF, UNFINISHED, add, drive, put_sent,
 };
 use crate::{
     Hub,
@@ -427,6 +427,6 @@ fn send_prepare(
     let salt = digest::authorisation(checked.xid());
     let body = Body::Prepare(prepare);
     let number = link::send(cx, (to, DATA_LANE), &body, deadline, salt, Room::Ask)?;
-    SENT.put(cx.state, &(to, number.0), &checked.xid());
+    put_sent(cx.state, to, number, checked.xid());
     Ok(())
 }

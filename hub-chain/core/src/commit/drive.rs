@@ -2,20 +2,22 @@
 
 use super::{
     BY_IDENTITY, BY_LINK, COMMITS, Commit, DEADLINES, DOOMED_IDENTITIES, DOOMED_LINKS, OPEN_OF,
-    SENT, UNFINISHED, add,
+    SENT, UNFINISHED, add, put_sent,
 };
 use crate::{data, link};
-use tombolo_ledger::{Arrival, Context, lanes::Room};
+use tombolo_crypto::digest;
+use tombolo_ledger::{Arrival, Context, Unheld, lanes::Room};
 use tombolo_swap::two_phase::{
     Answer, Cause, Effect, Input, Oddity, Outcome, Phase, Step, Verdict,
 };
 use tombolo_types::{
-    MessageNumber, Refusal, UnixMillis,
+    Class, MessageNumber, Refusal, UnixMillis,
     id::{LinkId, Xid},
     lane::DATA_LANE,
     message::{Body, Decision, Done, Refused, Vote, class_of},
     record::Record,
     refuse,
+    store::View,
 };
 
 /// Gives up an undecided commit, for its beginner.
@@ -75,6 +77,16 @@ fn feed_at_beginning(cx: &mut Context<'_, '_>, xid: Xid, input: Input) {
     }
 }
 
+/// What was sent over a data lane under a number and is not answered, the newest epoch first: an
+/// answer to an epoch that ended may come in any later one.
+fn sent(view: &dyn View, arrival: &Arrival, of: MessageNumber) -> Vec<(u32, Xid)> {
+    if arrival.lane != DATA_LANE {
+        return Vec::new();
+    }
+    let found = SENT.under(view, &(arrival.link, of), usize::MAX);
+    found.into_iter().rev().map(|((.., epoch), xid)| (epoch, xid)).collect()
+}
+
 /// The commit that an answer is about, where the answered message is one of it.
 fn answered(
     cx: &mut Context<'_, '_>,
@@ -83,19 +95,16 @@ fn answered(
     xid: Xid,
 ) -> Option<Commit> {
     cx.record.protocol = "2pc".into();
-    let key = (arrival.link, of.0);
-    let sent = SENT.get(cx.state, &key);
-    let commit = (arrival.lane == DATA_LANE && sent == Some(xid))
-        .then(|| COMMITS.get(cx.state, &xid))
-        .flatten();
-    match &commit {
-        Some(commit) => {
-            SENT.delete(cx.state, &key);
+    let asked = sent(cx.state, arrival, of).into_iter().find(|(_, asked)| *asked == xid);
+    let found = asked.and_then(|(epoch, _)| Some((epoch, COMMITS.get(cx.state, &xid)?)));
+    match &found {
+        Some((epoch, commit)) => {
+            SENT.delete(cx.state, &(arrival.link, of, *epoch));
             name(&mut cx.record, commit);
         }
         None => cx.record.remark = format!("message {of} asked nothing of {xid}; ignored"),
     }
-    commit
+    found.map(|(_, commit)| commit)
 }
 
 /// Counts a vote; the first of each participant binds. Attack: A42.
@@ -111,15 +120,20 @@ pub(crate) fn take_vote(cx: &mut Context<'_, '_>, arrival: &Arrival, vote: &Vote
 
 /// Takes the refusal of a Prepare as a no; false where the refused message is none of a commit.
 pub(crate) fn take_refused(cx: &mut Context<'_, '_>, arrival: &Arrival, refused: &Refused) -> bool {
-    let sent = SENT.get(cx.state, &(arrival.link, refused.of.0));
-    let Some(xid) = sent.filter(|_| arrival.lane == DATA_LANE) else { return false };
+    // A refusal names no xid. The request's salt, which every answer carries, tells which of several
+    // messages under one number is meant: that of a Prepare follows from its xid.
+    let asked = sent(cx.state, arrival, refused.of).into_iter().find(|(_, xid)| {
+        arrival.salt == digest::authorisation(*xid)
+            || COMMITS.get(cx.state, xid).is_some_and(|commit| commit.salt == arrival.salt)
+    });
+    let Some((epoch, xid)) = asked else { return false };
     let Some(commit) = answered(cx, arrival, refused.of, xid) else { return true };
     let class = class_of(refused.class);
     let link = arrival.link;
     cx.record.remark = format!("refused, {class}");
     if commit.coordinator.verdict().is_some() && has_voted(&commit, link) {
         // A decision cannot be refused; who does so breaks its promise.
-        SENT.put(cx.state, &(link, refused.of.0), &xid);
+        SENT.put(cx.state, &(link, refused.of, epoch), &xid);
         cx.record.remark = format!("the participant refuses a decision, {class}; it stands");
         return true;
     }
@@ -206,7 +220,23 @@ fn tell(cx: &mut Context<'_, '_>, commit: &Commit, to: LinkId, body: &Body) {
     let salt = commit.salt;
     let sent = link::send(cx, (to, DATA_LANE), body, UnixMillis::ZERO, salt, Room::Reserved);
     if let Ok(number) = sent {
-        SENT.put(cx.state, &(to, number.0), &commit.coordinator.xid());
+        put_sent(cx.state, to, number, commit.coordinator.xid());
+    }
+}
+
+/// Learns what became of a message about a commit whose lane was reopened. A decision went again. A
+/// Prepare that the participant does not hold is as good as refused.
+pub(crate) fn reopened(cx: &mut Context<'_, '_>, unheld: &Unheld) {
+    let key = (unheld.link, unheld.number, unheld.epoch.0);
+    let Some(xid) = SENT.get(cx.state, &key) else { return };
+    SENT.delete(cx.state, &key);
+    match (unheld.again, COMMITS.get(cx.state, &xid)) {
+        (Some(number), _) => put_sent(cx.state, unheld.link, number, xid),
+        (None, Some(commit)) if commit.coordinator.verdict().is_none() => {
+            let class = Class::State;
+            feed_at_beginning(cx, xid, Input::PrepareRefused { link: unheld.link, class });
+        }
+        (None, _) => {}
     }
 }
 

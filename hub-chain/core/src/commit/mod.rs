@@ -9,15 +9,16 @@ mod begin;
 mod drive;
 
 pub(crate) use begin::{begin, begin_from_chain};
-pub(crate) use drive::{begin_block, take_done, take_refused, take_vote, withdraw};
+pub(crate) use drive::{begin_block, reopened, take_done, take_refused, take_vote, withdraw};
 
 use crate::{asset::Transfer, data::Item};
 use borsh::{BorshDeserialize, BorshSerialize};
-use tombolo_ledger::{State, Table};
+use tombolo_ledger::{State, Table, lanes};
 use tombolo_swap::two_phase::Coordinator;
 use tombolo_types::{
-    Hash, Height, UnixMillis,
+    Hash, Height, MessageNumber, UnixMillis,
     id::{DataId, GlobalId, IdentityId, LinkId, Xid},
+    lane::DATA_LANE,
     store::View,
 };
 
@@ -64,8 +65,8 @@ const BY_IDENTITY: Table<(IdentityId, Xid), ()> = Table::new(*b"hj");
 const UNFINISHED: Table<LinkId, u64> = Table::new(*b"hr");
 /// How many undecided ones a beginner has.
 const OPEN_OF: Table<IdentityId, u64> = Table::new(*b"hl");
-/// Which commit a message in a data lane is about, until it is answered.
-const SENT: Table<(LinkId, u64), Xid> = Table::new(*b"hn");
+/// Which commit a message in a data lane is about, until it is answered; by its number and epoch.
+const SENT: Table<(LinkId, MessageNumber, u32), Xid> = Table::new(*b"hn");
 /// Links that froze and identities that ended, whose undecided commits are being aborted.
 const DOOMED_LINKS: Table<LinkId, ()> = Table::new(*b"hz");
 const DOOMED_IDENTITIES: Table<IdentityId, ()> = Table::new(*b"hv");
@@ -93,6 +94,13 @@ pub(crate) fn doom_link(state: &mut State<'_>, link: LinkId) {
 /// Has the undecided commits of an identity that ended aborted. Attack: A48.
 pub(crate) fn doom_identity(state: &mut State<'_>, id: IdentityId) {
     DOOMED_IDENTITIES.put(state, &id, &());
+}
+
+/// Notes that a message about a commit went over a link.
+fn put_sent(state: &mut State<'_>, link: LinkId, number: MessageNumber, xid: Xid) {
+    if let Some(lane) = lanes::lane(state, link, DATA_LANE) {
+        SENT.put(state, &(link, number, lane.epoch.0), &xid);
+    }
 }
 
 /// Adds to or takes from a counter that is absent at zero.

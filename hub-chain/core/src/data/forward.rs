@@ -7,15 +7,16 @@ use super::{COPIES, CopyStatus};
 use crate::policy::Ruling;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_ledger::{
-    Arrival, Context, Table,
+    Arrival, Context, Table, Unheld,
     lanes::{self, Room},
 };
 use tombolo_types::{
-    Hash, Height, Refusal,
+    Class, Epoch, Hash, Height, MessageNumber, Refusal,
     id::{ChainId, DataId, Fingerprint, GlobalId, IdentityId, LinkId},
     lane::DATA_LANE,
     message::{Body, Refused, Share, class_of},
     record::Record,
+    store::View,
 };
 
 /// Completions recorded in one block.
@@ -48,20 +49,21 @@ pub struct Forward {
     pub salt: Hash,
 }
 
-/// By link and number in its data lane.
-const FORWARDS: Table<(LinkId, u64), Forward> = Table::new(*b"hF");
+/// By link, epoch and number in its data lane.
+const FORWARDS: Table<(LinkId, u32, MessageNumber), Forward> = Table::new(*b"hF");
 /// Links whose chain has taken something that is not yet recorded.
 const TAKEN: Table<LinkId, ()> = Table::new(*b"hf");
 
 /// Shares on their way over a link.
 pub(crate) fn pending(
-    view: &dyn tombolo_types::store::View,
+    view: &dyn View,
     link: LinkId,
-    from: u64,
+    (epoch, number): (Epoch, MessageNumber),
     limit: usize,
-) -> Vec<(u64, Forward)> {
-    let found = FORWARDS.under_from(view, &link, &(link, from), limit);
-    found.into_iter().map(|((_, number), forward)| (number, forward)).collect()
+) -> Vec<((Epoch, MessageNumber), Forward)> {
+    let found = FORWARDS.under_from(view, &link, &(link, epoch.0, number), limit);
+    let named = found.into_iter().map(|((_, epoch, number), it)| ((Epoch(epoch), number), it));
+    named.collect()
 }
 
 /// Sends a share on.
@@ -96,7 +98,9 @@ pub(super) fn send(
         arrival.salt,
         Room::Ask,
     )?;
-    FORWARDS.put(cx.state, &(to, number.0), &forward);
+    if let Some(lane) = lanes::lane(cx.state, to, DATA_LANE) {
+        FORWARDS.put(cx.state, &(to, lane.epoch.0, number), &forward);
+    }
     Ok(())
 }
 
@@ -110,15 +114,25 @@ pub(crate) fn begin_block(cx: &mut Context<'_, '_>) {
     let mut budget = COMPLETED_PER_BLOCK;
     for (link, ()) in TAKEN.all(cx.state, usize::MAX) {
         let Some(lane) = lanes::lane(cx.state, link, DATA_LANE) else { continue };
-        let first = FORWARDS.under(cx.state, &link, 1).first().map(|((_, number), _)| *number);
-        let due = first.map_or(0, |first| lane.freed.saturating_sub(first));
+        // The chain sends its answers to an epoch that ended again before it takes anything of the
+        // next: once something of that is freed, all of them have come.
+        let is_over = |epoch: u32, number: MessageNumber| match epoch < lane.epoch.0 {
+            true => lane.freed > 0,
+            false => number.0 < lane.freed,
+        };
+        let first = FORWARDS.under(cx.state, &link, 1);
+        let due = match first.first().map(|((_, epoch, number), _)| (*epoch, *number)) {
+            Some((epoch, number)) if epoch == lane.epoch.0 => lane.freed.saturating_sub(number.0),
+            Some(_) if lane.freed > 0 => u64::MAX,
+            Some(_) | None => 0,
+        };
         let due = usize::try_from(due).unwrap_or(usize::MAX).min(budget);
-        for ((_, number), forward) in FORWARDS.under(cx.state, &link, due) {
-            if number >= lane.freed {
+        for ((_, epoch, number), forward) in FORWARDS.under(cx.state, &link, due) {
+            if !is_over(epoch, number) {
                 break;
             }
             budget = budget.saturating_sub(1);
-            FORWARDS.delete(cx.state, &(link, number));
+            FORWARDS.delete(cx.state, &(link, epoch, number));
             end(cx, link, number, &forward, CopyStatus::Completed, (0, "completed".into()));
         }
         if lane.freed >= lane.taken && budget > 0 {
@@ -132,22 +146,47 @@ pub(crate) fn take_refused(cx: &mut Context<'_, '_>, arrival: &Arrival, refused:
     if arrival.lane != DATA_LANE {
         return false;
     }
-    let key = (arrival.link, refused.of.0);
-    let Some(forward) = FORWARDS.get(cx.state, &key) else { return false };
+    let Some((key, forward)) = refused_one(cx.state, arrival, refused.of) else { return false };
     FORWARDS.delete(cx.state, &key);
     cx.record.global_id = forward.global_id;
     cx.record.data_id = forward.data_id;
     let class = class_of(refused.class);
     let outcome = (class as u8, refused.message.clone());
-    end(cx, arrival.link, refused.of.0, &forward, CopyStatus::Refused, outcome);
+    end(cx, arrival.link, refused.of, &forward, CopyStatus::Refused, outcome);
     true
+}
+
+/// The share under a number that an answer with its salt is to, of the newest epoch that has one: an
+/// answer to an epoch that ended may come in any later one.
+fn refused_one(
+    view: &dyn View,
+    arrival: &Arrival,
+    of: MessageNumber,
+) -> Option<((LinkId, u32, MessageNumber), Forward)> {
+    let lane = lanes::lane(view, arrival.link, DATA_LANE)?;
+    let ((_, oldest, _), _) = FORWARDS.under(view, &arrival.link, 1).pop()?;
+    (oldest..=lane.epoch.0).rev().find_map(|epoch| {
+        let key = (arrival.link, epoch, of);
+        let found = FORWARDS.get(view, &key).filter(|forward| forward.salt == arrival.salt)?;
+        Some((key, found))
+    })
+}
+
+/// Ends a share that the destination does not hold, as was said when its lane was reopened.
+pub(crate) fn take_back(cx: &mut Context<'_, '_>, unheld: &Unheld) {
+    let key = (unheld.link, unheld.epoch.0, unheld.number);
+    let Some(forward) = FORWARDS.get(cx.state, &key) else { return };
+    FORWARDS.delete(cx.state, &key);
+    let why = "the lane was reopened before the chain had taken it; share again".into();
+    let outcome = (Class::State as u8, why);
+    end(cx, unheld.link, unheld.number, &forward, CopyStatus::Refused, outcome);
 }
 
 /// Leaves the second record, under the same global id.
 fn end(
     cx: &mut Context<'_, '_>,
     link: LinkId,
-    number: u64,
+    number: MessageNumber,
     forward: &Forward,
     status: CopyStatus,
     (outcome, remark): (u8, String),
@@ -166,7 +205,7 @@ fn end(
         outcome,
         remark,
         lane: DATA_LANE,
-        number: tombolo_types::MessageNumber(number),
+        number,
         source_chain: forward.source,
         source_height: forward.source_height,
         destination_chain: found.chain,

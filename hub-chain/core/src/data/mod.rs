@@ -9,7 +9,7 @@ mod provenance;
 mod share;
 
 pub use forward::Forward;
-pub(crate) use forward::{begin_block, pending, take_refused, taken};
+pub(crate) use forward::{begin_block, pending, take_back, take_refused, taken};
 pub(crate) use provenance::{Claim, Provenance, check_allowed, check_possible};
 pub(crate) use share::share;
 

@@ -3,7 +3,7 @@
 use crate::swap::ChainDeclaration;
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_types::{
-    Address, Amount, Hash,
+    Address, Amount, Epoch, Hash, LaneNumber,
     attested::SharedNode,
     header::{Signature, Validator},
     id::{AssetId, ChainId, IdentityId, LinkId},
@@ -126,6 +126,18 @@ pub enum Act {
         /// In the verifier's own encoding.
         anchor: Vec<u8>,
     },
+    /// Lets the hub's end of a lane go on in its next epoch, while the link is frozen.
+    ReopenLane {
+        /// Which link.
+        link: LinkId,
+        /// Which lane of it.
+        lane: LaneNumber,
+        /// The epoch of what the hub sends to which it leads: one above the present.
+        epoch: Epoch,
+        /// How many of the hub's messages of the epoch that ends the gateway holds, from the first
+        /// on.
+        received: u64,
+    },
     /// Gives a link of mode 2 or 3 other nodes; the word of the old ones ends at once.
     RotateNodes {
         /// Which link.
@@ -211,6 +223,7 @@ impl Act {
             Self::CloseLink { .. } => "link close",
             Self::ApproveTrust { .. } => "link approve-trust",
             Self::RecoverClient { .. } => "link recover",
+            Self::ReopenLane { .. } => "link reopen-lane",
             Self::RotateNodes { .. } => "link rotate-nodes",
             Self::SetLinkPolicy { .. } => "link set-policy",
             Self::SetAssetLimit { .. } => "link set-limit",

@@ -58,6 +58,9 @@ pub(super) fn carry_out(
         Act::CloseLink { link } => link::close(cx, link),
         Act::ApproveTrust { link, trust_epoch } => link::approve_trust(cx, link, trust_epoch),
         Act::RecoverClient { link, anchor } => link::recover(hub, cx, link, &anchor),
+        Act::ReopenLane { link, lane, epoch, received } => {
+            link::reopen(cx, link, lane, epoch, received)
+        }
         Act::RotateNodes { link, nodes, threshold } => {
             link::rotate_nodes(hub, cx, link, nodes, threshold)
         }

@@ -52,6 +52,16 @@ pub(crate) fn owe_schema(state: &mut State<'_>, schema: SchemaId) {
     }
 }
 
+/// Owes one link the newest standing of an identity once more.
+pub(super) fn owe_again(state: &mut State<'_>, link: LinkId, identity: IdentityId) {
+    OWED_IDENTITIES.put(state, &(link, identity), &());
+}
+
+/// Owes one link a schema once more.
+pub(super) fn owe_schema_again(state: &mut State<'_>, link: LinkId, schema: SchemaId) {
+    OWED_SCHEMAS.put(state, &(link, schema), &());
+}
+
 /// Owes a newly opened link everything: schemas at once, identities over the next blocks.
 pub(super) fn owe_everything(state: &mut State<'_>, link: LinkId) {
     for id in schema::all_ids(state) {

@@ -1,14 +1,37 @@
 //! What a gateway says first, and what its recovery council does later.
 
 use super::{REGISTRATIONS, find};
-use tombolo_ledger::{Arrival, Context, block, lanes};
+use tombolo_crypto::keccak256::keccak256;
+use tombolo_ledger::{Arrival, Context, Table, block, lanes};
 use tombolo_types::{
-    MessageNumber, Refusal, ensure,
+    Hash, MessageNumber, Refusal,
+    council::{ActKind, Release},
+    ensure,
+    id::{LinkId, Xid},
     message::{CouncilAct, Hello, PROTOCOL_VERSION},
+    store::View,
 };
 
 /// The most announced acts of a council that await approval.
 const ANNOUNCED_MAX: usize = 16;
+
+/// Releases that councils have announced, by link and subject, for ever: what was released against a
+/// decision of the hub is disputed as long as anybody may ask.
+const RELEASES: Table<(LinkId, Hash), CouncilAct> = Table::new(*b"hc");
+
+/// The release of what a commit holds behind a link, where its chain's council has announced one.
+pub fn release(view: &dyn View, link: LinkId, xid: Xid) -> Option<CouncilAct> {
+    RELEASES.get(view, &(link, keccak256(&Release { link, xid }.encode())))
+}
+
+/// At most `limit` announced releases, from link and subject `from` on.
+pub fn releases(
+    view: &dyn View,
+    from: (LinkId, Hash),
+    limit: usize,
+) -> Vec<((LinkId, Hash), CouncilAct)> {
+    RELEASES.range(view, &from, limit)
+}
 
 /// Takes a gateway's Hello, once, and only as it was registered. Req: Y4560-10.2-1.4
 pub(crate) fn take_hello(
@@ -95,23 +118,35 @@ pub(crate) fn take_council_act(
 ) -> Result<(), Refusal> {
     let (link, mut registration) = find(cx, arrival.link)?;
     cx.record.destination_chain = cx.block.chain_id;
+    cx.record.evidence = act.subject;
+    let is_release = act.act == ActKind::ReleaseLock.number();
+    // A release is kept whatever else waits.
     ensure!(
-        registration.announced.len() < ANNOUNCED_MAX,
+        is_release || registration.announced.len() < ANNOUNCED_MAX,
         Limit,
         "{ANNOUNCED_MAX} acts of the council of link {} await approval",
         link.id
     );
-    ensure!(
-        !registration.announced.contains(&act),
-        Replay,
-        "this act of the council of link {} was announced already",
-        link.id
-    );
+    let is_approved = act.trust_epoch <= link.peer_trust_epoch;
+    let is_known = match is_release {
+        true => RELEASES.has(cx.state, &(link.id, act.subject)),
+        false => is_approved || registration.announced.contains(&act),
+    };
+    ensure!(!is_known, Replay, "this act of the council of link {} was announced already", link.id);
+    let name = ActKind::from_number(act.act).map_or("unknown", ActKind::name);
     cx.record.remark = format!(
-        "act {} leads to trust epoch {} from {} on; a quorum must approve it",
-        act.act, act.trust_epoch, act.holds_from
+        "act {} ({name}) leads to trust epoch {} from {} on; {}",
+        act.act,
+        act.trust_epoch,
+        act.holds_from,
+        if is_approved { "a quorum has approved it" } else { "a quorum must approve it" }
     );
-    registration.announced.push(act);
+    if is_release {
+        RELEASES.put(cx.state, &(link.id, act.subject), &act);
+    }
+    if !is_approved && registration.announced.len() < ANNOUNCED_MAX {
+        registration.announced.push(act);
+    }
     REGISTRATIONS.put(cx.state, &link.id, &registration);
     Ok(())
 }

@@ -14,20 +14,21 @@ pub use agreed::link_policy;
 pub(crate) use agreed::{HOUR_MS, count_amount, ensure_listed, set_limit, set_policy};
 pub use announce::UPDATES_PER_BLOCK;
 pub(crate) use announce::{begin_block, owe_identity, owe_schema};
+pub use hello::{release, releases};
 pub(crate) use hello::{take_council_act, take_hello};
 pub(crate) use nodes::rotate as rotate_nodes;
 pub(crate) use pause::{allow_pause, pause};
 
-use crate::{Hub, commit, govern::NewLink, policy};
+use crate::{Hub, commit, data, govern::NewLink, policy};
 use borsh::{BorshDeserialize, BorshSerialize};
 use tombolo_crypto::digest;
 use tombolo_ledger::{
-    Arrival, Context, Machine as _, Table,
+    Arrival, Context, Machine as _, Table, Unheld,
     lanes::{self, Link, LinkStatus, Room},
     validators,
 };
 use tombolo_types::{
-    Address, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, Weight,
+    Address, Epoch, Hash, Height, LaneNumber, MessageNumber, Refusal, UnixMillis, Weight,
     attested::SharedNode,
     ensure,
     id::{ChainId, IdentityId, LinkId},
@@ -407,6 +408,42 @@ pub(crate) fn recover(
     let thawed = if registration.opened { LinkStatus::Open } else { LinkStatus::Proposed };
     lanes::recover_link(cx.state, &mut link, anchor, thawed);
     Ok(())
+}
+
+/// Ends the epoch of a lane, both ways, and begins the next. What the gateway does not hold of it goes
+/// again or back to its sender; the link stays frozen until its client is recovered.
+pub(crate) fn reopen(
+    cx: &mut Context<'_, '_>,
+    id: LinkId,
+    lane: LaneNumber,
+    epoch: Epoch,
+    received: u64,
+) -> Result<(), Refusal> {
+    find(cx, id)?;
+    let ended = lanes::reopen(cx.state, id, lane, epoch, received)?;
+    cx.record.lane = lane;
+    cx.record.remark = format!(
+        "epoch {epoch} of lane {lane}; {received} of {} messages are the gateway's, {} of its own \
+         were taken",
+        ended.sent.size(),
+        ended.received.size()
+    );
+    Ok(())
+}
+
+/// Learns what became of a message of a lane that was reopened.
+pub(crate) fn reopened(cx: &mut Context<'_, '_>, unheld: &Unheld, body: Body) {
+    match body {
+        Body::Share(_) => data::take_back(cx, unheld),
+        Body::Prepare(_) | Body::Commit(_) | Body::Abort(_) => commit::reopened(cx, unheld),
+        // The newest standing is told, not the one of then.
+        Body::IdentityUpdate(update) => announce::owe_again(cx.state, unheld.link, update.identity),
+        Body::SchemaUpdate(update) => {
+            announce::owe_schema_again(cx.state, unheld.link, update.schema)
+        }
+        // The rest goes again as it was.
+        _ => {}
+    }
 }
 
 /// Notes in the record that a gateway refused one of the hub's announcements.

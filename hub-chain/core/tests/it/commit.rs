@@ -1,7 +1,7 @@
 //! Two-phase commits over whole blocks, as the coordinator sees them.
 
 use crate::{
-    harness::{bodies, deliver, identity, key},
+    harness::{bodies, deliver, identity, key, salt_of},
     world::{DEVICE, World, canonical, class, set_policy, share},
 };
 use tombolo_crypto::digest;
@@ -27,6 +27,7 @@ use tombolo_types::{
 };
 
 mod from_chain;
+mod reopening;
 mod tokens;
 
 const ALL: &str = "permit (principal, action, resource);";
@@ -229,7 +230,8 @@ fn a_refused_prepare_is_a_no() {
     assert_eq!(run(&mut world, 1, &begin), None);
     let of = prepared(&world, world.b.link());
     let refused = Refused { of, class: Class::Limit as u8, message: "full".into() };
-    world.b.send(DATA_LANE, &Body::Refused(refused));
+    let salt = salt_of(&world.hub, world.b.link(), of);
+    world.b.answer(&Body::Refused(refused), salt);
     world.b_to_hub(DATA_LANE);
     assert_eq!(world.hub.records_of("abort").pop().unwrap().outcome, Class::Limit as u8);
 }
@@ -301,7 +303,8 @@ fn a42_a_refused_decision_stands() {
     let (_, b) = world.links();
     let of = MessageNumber(bodies(&world.hub, b, DATA_LANE, 0).len() as u64 - 1);
     let refused = Refused { of, class: Class::State as u8, message: "no".into() };
-    world.b.send(DATA_LANE, &Body::Refused(refused));
+    let salt = salt_of(&world.hub, b, of);
+    world.b.answer(&Body::Refused(refused), salt);
     world.b_to_hub(DATA_LANE);
     assert_eq!(view(&world, &begin).status, "committed");
     world.hub_to_a(DATA_LANE);

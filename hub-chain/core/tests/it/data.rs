@@ -1,13 +1,13 @@
 //! Shares over whole blocks: what is refused and in which order, and what becomes of the rest.
 
 use crate::{
-    harness::{PeerCall, bodies, deliver, identity},
+    harness::{PeerCall, bodies, deliver, identity, salt_of},
     world::{self, DEVICE, World, class, share},
 };
 use tombolo_hub::{data::CopyStatus, govern::Act, query};
 use tombolo_ledger::{Call, lanes};
 use tombolo_types::{
-    Class, MessageNumber,
+    Class, Hash, MessageNumber,
     id::{ChainId, IdentityId, SchemaId},
     lane::{DATA_LANE, RangeProof},
     message::{Body, DataClass, Refused, Share, Status},
@@ -58,7 +58,7 @@ fn a_share_is_accepted_forwarded_and_completed() {
         (b, sent.fingerprint, first.policy_hash)
     );
     assert_eq!(copy_status(&world, &sent), CopyStatus::Completed);
-    assert_eq!(query::pending(&world.hub.store, b, 0, 10), vec![]);
+    assert_eq!(query::pending(&world.hub.store, b, Default::default(), 10), vec![]);
 }
 
 /// A refusal of the destination ends the second hop with that class, and the copy may be sent
@@ -314,14 +314,17 @@ fn a16_an_answer_finds_its_request_once() {
             message: "no".into(),
         })
     };
+    let salt = salt_of(&world.hub, world.b.link(), MessageNumber(0));
+    // To the right number with another salt first: of another epoch's message, as far as can be told.
+    world.b.answer(&refused(0), Hash([3; 32]));
     for of in [0, 0, 7, u64::MAX] {
-        world.b.send(DATA_LANE, &refused(of));
+        world.b.answer(&refused(of), salt);
     }
     world.b_to_hub(DATA_LANE);
     let outcomes: Vec<u8> =
         world.hub.records_of("share").iter().map(|found| found.outcome).collect();
     assert_eq!(outcomes, vec![0, Class::State as u8], "one end, once");
-    assert_eq!(world.hub.records_of("refused").len(), 4);
+    assert_eq!(world.hub.records_of("refused").len(), 5);
     assert_eq!(copy_status(&world, &sent), CopyStatus::Refused);
 }
 

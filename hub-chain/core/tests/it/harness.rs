@@ -22,7 +22,7 @@ use tombolo_types::{
         Validator, ValidatorSet,
     },
     id::{BlockId, ChainId, IdentityId, LinkId, TxId},
-    lane::{Delivery, Direction, Message, RangeProof},
+    lane::{DATA_LANE, Delivery, Direction, Message, RangeProof},
     message::{Body, Done, Hello, Role},
     record::Record,
     store::{Batch, Entry, View},
@@ -279,9 +279,15 @@ impl<M: Machine + Default> Chain<M> {
             count: leaves.len() as u64,
             path,
         };
-        let messages =
-            lanes::bodies(&self.store, link, number, Epoch(1), MessageNumber(received), usize::MAX);
-        let nodes = LaneNodes { view: &self.store, link, lane: number, epoch: Epoch(1) };
+        let messages = lanes::bodies(
+            &self.store,
+            link,
+            number,
+            lane.epoch,
+            MessageNumber(received),
+            usize::MAX,
+        );
+        let nodes = LaneNodes { view: &self.store, link, lane: number, epoch: lane.epoch };
         let count = messages.len() as u64;
         let range = match count {
             0 => RangeProof { left: vec![], right: vec![] },
@@ -321,7 +327,11 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) enum PeerCall {
     /// Appends a message, of any kind and form.
-    Send { lane: LaneNumber, kind: u16, not_after: UnixMillis, body: Vec<u8> },
+    Send { lane: LaneNumber, kind: u16, not_after: UnixMillis, salt: Option<Hash>, body: Vec<u8> },
+    /// Sets where its link stands.
+    Stand(LinkStatus),
+    /// Reopens its end of a lane.
+    Reopen { lane: LaneNumber, epoch: Epoch, received: u64 },
     /// From now on refuses shares with the class, or takes them again with 0.
     Refuse(u8),
 }
@@ -366,11 +376,19 @@ impl Machine for Peer {
     fn call(&self, cx: &mut Context<'_, '_>, call: PeerCall) -> Result<(), Refusal> {
         match call {
             PeerCall::Refuse(class) => REFUSES.put(cx.state, &class),
-            PeerCall::Send { lane, kind, not_after, body } => {
+            PeerCall::Send { lane, kind, not_after, salt, body } => {
                 let link = lanes::links(cx.state)[0].id;
                 let body = Body::decode(kind, &body)?.unwrap();
-                let (own, room) = (Self::DIRECTION, Room::Reserved);
-                lanes::append(cx.state, own, link, lane, &body, not_after, cx.salt, room)?;
+                let (own, room, salt) = (Self::DIRECTION, Room::Reserved, salt.unwrap_or(cx.salt));
+                lanes::append(cx.state, own, link, lane, &body, not_after, salt, room)?;
+            }
+            PeerCall::Stand(status) => {
+                let link = lanes::links(cx.state)[0].clone();
+                lanes::put_link(cx.state, &Link { status, ..link });
+            }
+            PeerCall::Reopen { lane, epoch, received } => {
+                let link = lanes::links(cx.state)[0].id;
+                lanes::reopen(cx.state, link, lane, epoch, received)?;
             }
         }
         Ok(())
@@ -422,13 +440,16 @@ impl Chain<Peer> {
     }
 
     pub(crate) fn send_until(&mut self, lane: LaneNumber, body: &Body, not_after: u64) {
-        let call = PeerCall::Send {
-            lane,
-            kind: body.kind(),
-            not_after: UnixMillis(not_after),
-            body: body.encode(),
-        };
-        self.run(5, call).unwrap();
+        let not_after = UnixMillis(not_after);
+        let (kind, body, salt) = (body.kind(), body.encode(), None);
+        self.run(5, PeerCall::Send { lane, kind, not_after, salt, body }).unwrap();
+    }
+
+    /// Appends an answer on the data lane, with the salt of its request.
+    pub(crate) fn answer(&mut self, body: &Body, salt: Hash) {
+        let (lane, kind, not_after) = (DATA_LANE, body.kind(), UnixMillis::ZERO);
+        let (body, salt) = (body.encode(), Some(salt));
+        self.run(5, PeerCall::Send { lane, kind, not_after, salt, body }).unwrap();
     }
 
     /// The bodies that the hub has sent on a lane and this chain has taken or not.
@@ -464,11 +485,19 @@ pub(crate) fn bodies<M: Machine>(
     lane: LaneNumber,
     from: u64,
 ) -> Vec<Body> {
-    lanes::bodies(&chain.store, link, lane, Epoch(1), MessageNumber(from), usize::MAX)
+    let epoch = lanes::lane(&chain.store, link, lane).unwrap().epoch;
+    lanes::bodies(&chain.store, link, lane, epoch, MessageNumber(from), usize::MAX)
         .iter()
         .map(|bytes| Message::decode(bytes).unwrap())
         .map(|message| Body::decode(message.kind, &message.body).unwrap().unwrap())
         .collect()
+}
+
+/// The salt of a message in a data lane that is kept, which its answer carries.
+pub(crate) fn salt_of<M: Machine>(chain: &Chain<M>, link: LinkId, number: MessageNumber) -> Hash {
+    let epoch = lanes::lane(&chain.store, link, DATA_LANE).unwrap().epoch;
+    let body = lanes::bodies(&chain.store, link, DATA_LANE, epoch, number, 1);
+    Message::decode(&body[0]).unwrap().salt
 }
 
 pub(crate) fn roles(of: &[Role]) -> u16 {

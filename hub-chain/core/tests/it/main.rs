@@ -17,5 +17,6 @@ mod link;
 mod modes;
 mod policy;
 mod privilege;
+mod reopening;
 mod swap;
 mod world;

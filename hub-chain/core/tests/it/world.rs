@@ -1,7 +1,8 @@
 //! A hub with three stakeholders and two linked chains, and what tests do with it.
 
 use crate::harness::{
-    CODE, Chain, GATEWAY, METHOD, Peer, deliver, genesis_document, identity, key, parameter, roles,
+    CODE, Chain, GATEWAY, METHOD, Memory, Peer, PeerCall, deliver, genesis_document, identity, key,
+    parameter, roles,
 };
 use tombolo_crypto::digest;
 use tombolo_hub::{
@@ -9,8 +10,12 @@ use tombolo_hub::{
     govern::{Act, NewIdentity, NewLink},
     policy::SHARE_OPEN_DATA,
 };
+use tombolo_ledger::{
+    Call,
+    lanes::{self, LinkStatus},
+};
 use tombolo_types::{
-    Hash, LaneNumber, Refusal, UnixMillis,
+    Epoch, Hash, LaneNumber, Refusal, UnixMillis,
     envelope::{
         Canonical, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
@@ -212,6 +217,35 @@ impl World {
     pub(crate) fn b_to_hub(&mut self, lane: LaneNumber) {
         let link = self.b.link();
         deliver(&mut self.b, &mut self.hub, link, lane).unwrap();
+    }
+
+    /// Shows the hub that B contradicts itself: the link between them stands still at both ends.
+    pub(crate) fn freeze_b(&mut self) {
+        let link = self.b.link();
+        let evidence = self.b.equivocation();
+        self.hub.now = self.hub.now.max(self.b.now);
+        let shown = self.hub.sign(5, Call::Misbehaviour { link, evidence });
+        self.hub.one(shown).unwrap();
+        self.b.run(5, PeerCall::Stand(LinkStatus::Frozen)).unwrap();
+    }
+
+    /// How many messages of a lane each end has taken from the other: hub, B.
+    pub(crate) fn taken(&self, lane: LaneNumber) -> (u64, u64) {
+        let link = self.b.link();
+        let of = |view: &Memory| lanes::lane(view, link, lane).unwrap().received.size();
+        (of(&self.hub.store), of(&self.b.store))
+    }
+
+    /// Reopens both ends of a lane between the hub and B where they agree, and thaws both.
+    pub(crate) fn reopen_b(&mut self, lane: LaneNumber, epoch: u32) {
+        let (link, epoch) = (self.b.link(), Epoch(epoch));
+        let (by_hub, by_b) = self.taken(lane);
+        self.b.run(5, PeerCall::Reopen { lane, epoch, received: by_hub }).unwrap();
+        self.hub.enact(Act::ReopenLane { link, lane, epoch, received: by_b }).unwrap();
+        self.b.run(5, PeerCall::Stand(LinkStatus::Open)).unwrap();
+        self.hub.now = self.hub.now.max(self.b.now);
+        let anchor = self.b.anchor().encode();
+        self.hub.enact(Act::RecoverClient { link, anchor }).unwrap();
     }
 
     pub(crate) fn links(&self) -> (LinkId, LinkId) {
