@@ -4,7 +4,7 @@
 //! (attack A46); its fingerprint is.
 
 use serde_json::{Value, json};
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tombolo_islet_core::{
     self as islet, Account, HashLock, HashLockStanding, Held, Hold, Holding, Islet, Item, ItemCopy,
@@ -14,12 +14,12 @@ use tombolo_ledger::{Principal, block, lanes};
 use tombolo_node::{
     Config, Exit, Kind, Queries,
     hub::{lane_json, role_names, schema},
-    query::{cursor_of, found, id_of, paged},
+    query::{cursor_of, found, id_of, paged, two_of},
 };
 use tombolo_types::{
     Address, Refusal, UnixMillis,
     envelope::{Envelope, Value as Measured},
-    id::{ParseIdError, SecretHash, Xid},
+    id::{SecretHash, Xid},
     message::DataClass,
     refuse,
     schema::Schema,
@@ -205,19 +205,6 @@ fn add_envelope(value: &mut Value, bytes: &[u8]) {
         json!({ "name": reading.name, "time_ms": reading.at.0, "value": measured })
     });
     value["readings"] = readings.collect();
-}
-
-/// A cursor of two parts, `first-second`; the second may be left out.
-fn two_of<A, B>(from: Option<&str>) -> Result<(A, B), Refusal>
-where
-    A: FromStr<Err = ParseIdError> + Default,
-    B: FromStr<Err = ParseIdError> + Default,
-{
-    let Some((first, second)) = from.map(|from| from.split_once('-').unwrap_or((from, ""))) else {
-        return Ok(Default::default());
-    };
-    let second = if second.is_empty() { B::default() } else { id_of(second)? };
-    Ok((id_of(first)?, second))
 }
 
 fn holding(it: &Holding) -> Value {

@@ -4,7 +4,7 @@ mod swaps;
 
 use crate::{
     config::Config,
-    query::{Queries, cursor_of, found, id_of, paged},
+    query::{Queries, cursor_of, found, id_of, paged, two_of},
     run::{self, Exit, Kind},
 };
 use serde_json::{Value, json};
@@ -15,13 +15,14 @@ use tombolo_evm_core::{beacon::Beacon, clique::Clique, follow::EvmVerifier};
 use tombolo_hub::{
     Hub,
     data::CopyStatus,
-    query::{self, CommitView, IdentityView, ItemView, LinkView, ProposalView},
+    query::{self, CommitView, IdentityView, ItemView, LinkView, ProposalView, Release},
 };
 use tombolo_ledger::lanes::Lane;
 use tombolo_swap::two_phase::{Answer, Counted, Outcome, Phase, Progress, Seat};
 use tombolo_types::{
     LaneNumber, Refusal,
     attested::SharedNode,
+    council::ActKind,
     id::SchemaId,
     message::Role,
     refuse,
@@ -63,8 +64,8 @@ fn verifiers() -> Vec<Box<dyn Verifier>> {
 
 /// `identity/<id>`, `identities`, `devices/<owner>`, `history/<identity>`, `links`, `link/<id>`,
 /// `schemas`, `policies`, `items`, `item/<id>`, `grants/<item>`, `commits`, `commit/<xid>`,
-/// `proposals`, `proposal/<id>`, `swaps`, `swap/<order>`, `swap-of/<hash>`, `swap-chains`,
-/// `swap-protocol/<chain>-<chain>`, and what every ledger has.
+/// `releases`, `releases/<xid>`, `proposals`, `proposal/<id>`, `swaps`, `swap/<order>`,
+/// `swap-of/<hash>`, `swap-chains`, `swap-protocol/<chain>-<chain>`, and what every ledger has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HubQueries;
 
@@ -114,6 +115,15 @@ impl Queries for HubQueries {
                 paged(&all, limit, |it| it.xid.to_string(), commit)
             }
             ("commit", false) => commit(&found(query::commit(view, id_of(id)?), "commit", id)?),
+            ("releases", true) => {
+                let (link, subject) = two_of(from)?;
+                let all = query::releases(view, (link, subject), more);
+                paged(&all, limit, |it| format!("{}-{}", it.link, it.act.subject), release)
+            }
+            ("releases", false) => {
+                let all = query::releases_of(view, id_of(id)?);
+                json!({ "entries": all.iter().map(release).collect::<Vec<_>>() })
+            }
             ("proposals", true) => {
                 let all = query::proposals(view, cursor_of(from)?, more);
                 paged(&all, limit, |it| it.id.to_string(), proposal)
@@ -202,13 +212,20 @@ pub fn lane_json(number: LaneNumber, lane: &Lane) -> Value {
         "bytes": lane.bytes,
         "peer_epoch": lane.peer_epoch.0,
         "received": lane.received.size(),
+        "to_send_again": lane.resuming().map_or(0, |it| it.sent.size().saturating_sub(it.next)),
     })
 }
 
 fn link(it: &LinkView) -> Value {
     let lanes = it.lanes.iter().map(|(number, lane)| lane_json(*number, lane));
     let announced = it.registration.announced.iter().map(|act| {
-        json!({ "act": act.act, "trust_epoch": act.trust_epoch, "holds_from_ms": act.holds_from })
+        json!({
+            "act": act.act,
+            "name": ActKind::from_number(act.act).map_or("unknown", ActKind::name),
+            "subject": act.subject.to_string(),
+            "trust_epoch": act.trust_epoch,
+            "holds_from_ms": act.holds_from,
+        })
     });
     json!({
         "link": it.link.id.to_string(),
@@ -341,6 +358,7 @@ fn commit(it: &CommitView) -> Value {
         "awaited": texts(&it.awaited),
         "parties": texts(&it.parties),
         "seats": it.seats.iter().map(seat).collect::<Vec<_>>(),
+        "releases": it.releases.iter().map(release).collect::<Vec<_>>(),
     });
     if let Phase::Decided(verdict) | Phase::Finished(verdict) = it.phase
         && verdict.outcome() == Outcome::Abort
@@ -348,6 +366,18 @@ fn commit(it: &CommitView) -> Value {
         value["cause"] = format!("{verdict:?}").into();
     }
     value
+}
+
+/// A release that a council has announced: what its chain holds is disputed should the commit stand.
+fn release(it: &Release) -> Value {
+    json!({
+        "link": it.link.to_string(),
+        "subject": it.act.subject.to_string(),
+        "trust_epoch": it.act.trust_epoch,
+        "holds_from_ms": it.act.holds_from,
+        "signers": texts(&it.act.signers),
+        "approved": it.is_approved,
+    })
 }
 
 fn outcome(outcome: Outcome) -> &'static str {

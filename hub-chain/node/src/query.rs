@@ -101,6 +101,22 @@ fn parameters(view: &dyn View) -> Value {
     json!({ "entries": entries.collect::<Vec<_>>() })
 }
 
+/// A cursor of two parts, `first-second`; the second may be left out.
+///
+/// # Errors
+/// `E_FORMAT` where either is none.
+pub fn two_of<A, B>(from: Option<&str>) -> Result<(A, B), Refusal>
+where
+    A: FromStr<Err = ParseIdError> + Default,
+    B: FromStr<Err = ParseIdError> + Default,
+{
+    let Some((first, second)) = from.map(|from| from.split_once('-').unwrap_or((from, ""))) else {
+        return Ok(Default::default());
+    };
+    let second = if second.is_empty() { B::default() } else { id_of(second)? };
+    Ok((id_of(first)?, second))
+}
+
 /// Reads an id or address of a path or cursor.
 ///
 /// # Errors
