@@ -169,7 +169,11 @@ fn what_the_other_side_does_not_hold_is_sent_again_or_over() {
     };
     let expected = [(asked, false), (first, true), (second, true), (request, true)];
     assert_eq!(resumed(&world), expected);
+    // Until all of a head of the new epoch is taken, an answer may be to a message of the former one.
+    carry(&world.hub, &mut world.chain, link, 2).unwrap();
+    assert!(world.chain.lane(link).awaits_former());
     carry(&world.hub, &mut world.chain, link, 9).unwrap();
+    assert!(!world.chain.lane(link).awaits_former());
     for (salt, times) in [(held, 1), (asked, 0), (first, 1), (second, 1)] {
         assert_eq!(seen(&world.chain, salt, false), times);
     }

@@ -24,7 +24,7 @@ use tombolo_ledger::{
 };
 use tombolo_swap::two_phase::{Standing as Seen, Verdict};
 use tombolo_types::{
-    Hash, LaneNumber, MessageNumber,
+    Epoch, Hash, LaneNumber, MessageNumber,
     id::{DataId, LinkId, TxId, Xid},
     lane::{CONTROL_LANE, DATA_LANE},
 };
@@ -52,9 +52,9 @@ pub(crate) struct Checker {
     ended: BTreeMap<(Place, Xid), Seen>,
     /// Two-phase commits that the hub has not forgotten, or a participant not.
     known: BTreeSet<Xid>,
-    /// Every message of every lane, in order.
-    sent: BTreeMap<(Place, LinkId, LaneNumber), Vec<Vec<u8>>>,
-    received: BTreeMap<(Place, LinkId, LaneNumber), u64>,
+    /// Every message of every epoch of every lane, in order.
+    sent: BTreeMap<(Place, LinkId, LaneNumber, Epoch), Vec<Vec<u8>>>,
+    received: BTreeMap<(Place, LinkId, LaneNumber, Epoch), u64>,
     /// The sum of those over all lanes of a ledger.
     taken: BTreeMap<Place, u64>,
     log_size: BTreeMap<Place, u64>,
@@ -78,10 +78,11 @@ impl Checker {
             {
                 let link = world.link(islet);
                 for (number, lane) in lanes::lanes(view, link) {
-                    checker.received.insert((place, link, number), lane.received.size());
+                    let key = (place, link, number, lane.peer_epoch);
+                    checker.received.insert(key, lane.received.size());
                     // The first messages were forgotten before the checker came.
                     let before = vec![Vec::new(); usize::try_from(lane.sent.size()).unwrap()];
-                    checker.sent.insert((place, link, number), before);
+                    checker.sent.insert((place, link, number, lane.epoch), before);
                 }
             }
             let taken = checker.messages_taken(place);
@@ -148,13 +149,17 @@ impl Checker {
             let own = lanes::lane(view, link, number).unwrap();
             let other = lanes::lane(peer_view, link, number).unwrap();
             self.remember_sent(world, place, link, number, &own);
-            let key = (place, link, number);
+            let key = (place, link, number, own.peer_epoch);
             let before = self.received.insert(key, own.received.size()).unwrap_or(0);
             hold!(
                 before <= own.received.size(),
                 "S8: {place:?} had received {before} of lane {number}, now {}",
                 own.received.size()
             );
+            // One end has reopened the lane, the other has not yet: nothing passes.
+            if (own.epoch, own.peer_epoch) != (other.peer_epoch, other.epoch) {
+                continue;
+            }
             check_prefix(peer_view, link, number, &own, &other)
                 .map_err(|what| format!("S8: {place:?} from {peer:?}, lane {number}: {what}"))?;
             hold!(
@@ -175,7 +180,7 @@ impl Checker {
         number: LaneNumber,
         lane: &Lane,
     ) {
-        let sent = self.sent.entry((place, link, number)).or_default();
+        let sent = self.sent.entry((place, link, number, lane.epoch)).or_default();
         let from = MessageNumber(sent.len() as u64);
         let view = world.at(place).disk();
         sent.extend(lanes::bodies(view, link, number, lane.epoch, from, usize::MAX));
@@ -183,7 +188,7 @@ impl Checker {
     }
 
     fn messages_taken(&self, place: Place) -> u64 {
-        let of_place = |(key, count): (&(Place, _, _), &u64)| (key.0 == place).then_some(*count);
+        let of_place = |(key, count): (&(Place, _, _, _), &u64)| (key.0 == place).then_some(*count);
         self.received.iter().filter_map(of_place).sum()
     }
 }

@@ -9,16 +9,20 @@ use crate::{
 };
 use tombolo_crypto::{digest, keccak256::keccak256};
 use tombolo_hub::govern::Act;
-use tombolo_islet_core::{
-    IsletCall, NEW_TRUSTED_HEADER, NewTrustedHeader, ShareOrder, Standing, copy,
-};
+use tombolo_islet_core::{CouncilOrder, IsletCall, ShareOrder, Standing, copy};
 use tombolo_ledger::{
     Call,
     lanes::{self, LinkStatus},
 };
 use tombolo_relayer_core::{Ages, End, Step, plan::Blocker};
 use tombolo_swap::two_phase::{Cause, Verdict};
-use tombolo_types::{Class, UnixMillis, id::DataId, message::DataClass};
+use tombolo_types::{
+    Class, Epoch, UnixMillis,
+    council::{ActKind, Reopening},
+    id::DataId,
+    lane::DATA_LANE,
+    message::DataClass,
+};
 
 const LONG_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -30,6 +34,15 @@ fn share_in_flight(stage: &mut Stage) -> DataId {
         ShareOrder { destination: stage.world.chain(Place::B), not_after: UnixMillis::ZERO };
     stage.ask(Place::A, device_of(1), submit(&envelope, 1, Some(order))).unwrap();
     data_id(&envelope)
+}
+
+/// Two members of an islet's council announce an act.
+fn announce(stage: &mut Stage, islet: Place, kind: ActKind, trust_epoch: u32, data: Vec<u8>) {
+    let act = kind.number();
+    let digest = digest::council_act(stage.world.chain(islet), act, trust_epoch, keccak256(&data));
+    let signatures = council().iter().take(2).map(|member| member.sign(digest)).collect();
+    let order = CouncilOrder { act, trust_epoch, data, signatures };
+    stage.ask(islet, RELAYERS[0], islet_call(IsletCall::CouncilAct(order))).unwrap();
 }
 
 fn blocked(stage: &Stage, islet: Place) -> Vec<Step> {
@@ -107,13 +120,7 @@ fn a29_expired_clients_are_recovered_without_loss() {
     let hub = stage.world.at(Place::Hub).anchor().encode();
     for islet in Place::ISLETS {
         let link = stage.world.link(islet);
-        let subject = keccak256(&hub);
-        let chain = stage.world.chain(islet);
-        let digest = digest::council_act(chain, NEW_TRUSTED_HEADER, 1, subject);
-        let signatures = council().iter().take(2).map(|member| member.sign(digest)).collect();
-        let act = NewTrustedHeader { anchor: hub.clone(), trust_epoch: 1, signatures };
-        let act = islet_call(IsletCall::NewTrustedHeader(act));
-        stage.ask(islet, RELAYERS[0], act).unwrap();
+        announce(&mut stage, islet, ActKind::NewTrustedHeader, 1, hub.clone());
         let anchor = stage.world.at(islet).anchor().encode();
         stage.enact(Act::RecoverClient { link, anchor }).unwrap();
         stage.enact(Act::ApproveTrust { link, trust_epoch: 1 }).unwrap();
@@ -126,6 +133,82 @@ fn a29_expired_clients_are_recovered_without_loss() {
     stage.settle();
     stage.assert_not_sold(item, xid, Cause::Deadline);
     assert!(copy(stage.world.at(Place::B).disk(), shared).is_some());
+    stage.finish();
+}
+
+/// An islet's ledger forks: the hub has taken a share that the chain, as it goes on, does not hold. The
+/// hub freezes. A new trusted header would not do; a quorum reopens the hub's end of the lane, which
+/// freezes the islet's as a relayer shows it, and the islet's council reopens that. Then what waits
+/// arrives, the decision of a commit above all, and what the chain sent besides is over.
+///
+/// Req: PRJ-5-2
+#[test]
+fn a29_a_link_whose_logs_have_parted_goes_on_in_the_next_epoch() {
+    let mut stage = Stage::new();
+    let item = stage.enter_deed();
+    let xid = stage.begin_sale(item, LONG_MS);
+    stage.relay(Place::A, End::Chain);
+    stage.relay(Place::B, End::Chain);
+    let link = stage.world.link(Place::A);
+    let evidence = stage.world.at(Place::A).fork();
+    let report = common(&Call::Misbehaviour { link, evidence });
+    stage.ask(Place::Hub, RELAYERS[0], report).unwrap();
+    let lost = share_in_flight(&mut stage);
+    let status = |stage: &Stage, place: Place| {
+        lanes::link(stage.world.at(place).disk(), link).unwrap().status
+    };
+    let lane = |stage: &Stage, place: Place| {
+        lanes::lane(stage.world.at(place).disk(), link, DATA_LANE).unwrap()
+    };
+    // A hears of the abort before its own end stands still, B whenever it likes.
+    stage.block(Place::Hub);
+    stage.relay(Place::A, End::Chain);
+    assert_eq!(stage.locks(Place::A), 0);
+
+    let received = lane(&stage, Place::A).received.size();
+    let epoch = Epoch(2);
+    let reopen = Act::ReopenLane { link, lane: DATA_LANE, epoch, received };
+    stage.enact(reopen).unwrap();
+    stage.block(Place::Hub);
+    let anchor = stage.world.at(Place::A).anchor().encode();
+    stage.enact(Act::RecoverClient { link, anchor }).unwrap();
+    assert_eq!(status(&stage, Place::A), LinkStatus::Open);
+    // The planner shows the next epoch to the end that lags behind, and says what the other waits for.
+    let waits = Step::Blocked { to: End::Hub, why: Blocker::EpochDiffers };
+    assert_eq!(blocked(&stage, Place::A), vec![waits]);
+    stage.relay(Place::A, End::Chain);
+    assert_eq!(status(&stage, Place::A), LinkStatus::Frozen);
+
+    // What the hub holds of the chain's log in the epoch that ended: Begin nothing, one vote, no share.
+    let hub_holds = lane(&stage, Place::Hub).former.unwrap().received.size();
+    let peer_epoch = epoch;
+    let it = Reopening { link, lane: DATA_LANE, epoch, peer_epoch, received: hub_holds };
+    announce(&mut stage, Place::A, ActKind::ReopenLane, 1, it.encode());
+    let later = stage.now.saturating_add(DAY_MS);
+    for place in Place::ALL {
+        stage.block_at(place, later);
+    }
+    assert_eq!((lane(&stage, Place::A).epoch, lane(&stage, Place::A).peer_epoch), (epoch, epoch));
+    let hub = stage.world.at(Place::Hub).anchor().encode();
+    announce(&mut stage, Place::A, ActKind::NewTrustedHeader, 2, hub);
+    let later = stage.now.saturating_add(DAY_MS);
+    for place in Place::ALL {
+        stage.block_at(place, later);
+    }
+    stage.enact(Act::ApproveTrust { link, trust_epoch: 2 }).unwrap();
+    stage.settle();
+    stage.assert_not_sold(item, xid, Cause::LinkFrozen { link });
+    assert_eq!(copy(stage.world.at(Place::B).disk(), lost), None);
+
+    // Traffic goes on: the next sale is agreed, and what was lost is shared again.
+    let order =
+        ShareOrder { destination: stage.world.chain(Place::B), not_after: UnixMillis::ZERO };
+    let share = IsletCall::Share { data_id: lost, order };
+    stage.ask(Place::A, 1, islet_call(share)).unwrap();
+    let xid = stage.begin_sale(item, LONG_MS);
+    stage.settle();
+    stage.assert_sold(item, xid);
+    assert!(copy(stage.world.at(Place::B).disk(), lost).is_some());
     stage.finish();
 }
 

@@ -8,7 +8,7 @@ use tombolo_islet_core::{self as islet, Standing};
 use tombolo_ledger::lanes;
 use tombolo_swap::two_phase::{Outcome, Phase, Standing as Seen, Verdict};
 use tombolo_types::{
-    LaneNumber, MessageNumber,
+    Epoch, LaneNumber, MessageNumber,
     id::{DataId, GlobalId, LinkId, Xid},
     lane::{CONTROL_LANE, DATA_LANE, Message},
     message::{Body, DataClass},
@@ -67,7 +67,7 @@ impl Checker {
                 hold!(standing != Some(Seen::Prepared), "L1: {place:?} waits for {xid}");
             }
             let link = world.link(place);
-            let pending = query::pending(hub, link, 0, usize::MAX);
+            let pending = query::pending(hub, link, Default::default(), usize::MAX);
             hold!(pending.is_empty(), "L2: {} shares are under way to {place:?}", pending.len());
             for number in [CONTROL_LANE, DATA_LANE] {
                 for (from, to) in [(Place::Hub, place), (place, Place::Hub)] {
@@ -111,8 +111,12 @@ impl Checker {
         hold!(size == received, "L2: {where_} has {size} messages, {received} are taken");
         hold!(sender.taken == size, "L2: {where_}: {} of {size} are acknowledged", sender.taken);
         hold!(sender.bytes == 0, "L2: {where_} keeps {} bytes of bodies", sender.bytes);
-        let requests = &self.sent[&(from, link, number)];
-        let answers = &self.sent[&(to, link, number)];
+        // Where a lane was reopened, answers that came again name numbers of the epoch that ended.
+        if sender.epoch > Epoch(1) {
+            return Ok(());
+        }
+        let requests = &self.sent[&(from, link, number, Epoch(1))];
+        let answers = &self.sent[&(to, link, number, Epoch(1))];
         let mut answered: BTreeMap<u64, Vec<Body>> = BTreeMap::new();
         for body in answers.iter().filter_map(|encoded| read(encoded)) {
             if let Some(of) = answer_to(&body) {
@@ -136,7 +140,9 @@ impl Checker {
 
     /// What a ledger sent over a link's data lane, as a naive reader of it sees.
     fn messages(&self, from: Place, link: LinkId) -> Vec<Body> {
-        self.sent[&(from, link, DATA_LANE)].iter().filter_map(|encoded| read(encoded)).collect()
+        let epochs = (from, link, DATA_LANE, Epoch(1))..=(from, link, DATA_LANE, Epoch(u32::MAX));
+        let sent = self.sent.range(epochs).flat_map(|(_, sent)| sent);
+        sent.filter_map(|encoded| read(encoded)).collect()
     }
 
     /// S8 for shares: a share that left its source became one copy request, or one refusal, and
@@ -161,7 +167,7 @@ impl Checker {
                     _ => None,
                 })
                 .collect();
-            let sent = &self.sent[&(from, world.link(from), DATA_LANE)];
+            let sent = &self.sent[&(from, world.link(from), DATA_LANE, Epoch(1))];
             for (position, encoded) in (0u64..).zip(sent) {
                 let Some(Body::Share(share)) = read(encoded) else { continue };
                 let count = forwarded.get(&share.global_id).copied().unwrap_or(0);

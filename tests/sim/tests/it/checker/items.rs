@@ -45,6 +45,10 @@ impl Checker {
                         hold!(item.envelope.is_empty(), "S6: {} moved and can be read", item.id);
                     }
                     Standing::Superseded => {}
+                    // No council releases anything here (S4).
+                    Standing::Disputed(xid) => {
+                        return Err(format!("S5: {} is disputed by {xid}", item.id));
+                    }
                 }
             }
             for lock in locks.iter().filter(|lock| committed(&lock.xid)) {

@@ -48,10 +48,11 @@ impl Checker {
                 *by_message.entry(key).or_default() += 1;
                 self.count(format!("{place:?} took {} {}", record.operation, record.outcome));
             } else {
-                // What a deadline, a second hop or a council's delay leads to, and nobody's call.
+                // What a deadline, a second hop, a council's delay or the end of an epoch leads to, and
+                // nobody's call.
                 let expected: &[&str] = match place {
                     Place::Hub => &["commit", "abort", "finish", "share"],
-                    Place::A | Place::B => &["council-act"],
+                    Place::A | Place::B => &["council-act", "share", "begin"],
                 };
                 hold!(
                     expected.contains(&record.operation.as_str()),
