@@ -307,26 +307,130 @@ contract CouncilTest is Commits {
         // The link thaws with a new trusted header, and the decision comes over the new epoch.
         carry(1, 2, anchorNow());
         stands(1, 0);
-        HubLane storage lane = hubLanes[DATA];
-        (lane.epoch, lane.peerEpoch, lane.received) = (2, 2, 0);
-        delete lane.messages;
-        delete lane.leaves;
+        nextEpochOfHub(DATA);
         decide(deal.xid, true);
         equal(vault.balanceOf(bob, asset), 100, "the lock was held throughout");
     }
 
-    function test_a_begin_that_the_hub_never_had_counts_as_refused() external {
-        bytes[] memory branches = new bytes[](1);
+    /// So a head that acknowledges anything of an epoch holds all that was sent again.
+    function test_nothing_is_taken_before_all_has_gone_again() external {
+        vm.recordLogs();
+        share("a");
+        collectSent();
+        freezeLane();
+        carry(3, 1, abi.encode(hubLink, DATA, uint32(2), uint32(2), uint64(0)));
+        carry(1, 2, anchorNow());
+        stands(1, 0);
+        nextEpochOfHub(DATA);
+        (Delivery memory it, HubProof memory proof) = delivery(DATA, 0, 0);
+        refuses(E_STATE, "former epoch comes first");
+        gateway.deliver(it, proof);
+        sendAgain(0);
+        gateway.deliver(it, proof);
+    }
+
+    /// The hub has reopened its end: this one stands still, so that it can follow. One that is behind
+    /// is only refused.
+    function test_a29_a_head_of_the_next_epoch_freezes_the_link() external {
+        (hubLanes[DATA].epoch, hubLanes[DATA].peerEpoch) = (2, 1);
+        (Delivery memory it, HubProof memory proof) = delivery(DATA, 0, 0);
+        refuses(E_STATE, "another epoch");
+        gateway.deliver(it, proof);
+        stands(1, 0);
+        nextEpochOfHub(DATA);
+        deliver(DATA, 0, 0);
+        stands(2, 0);
+        carry(3, 1, abi.encode(hubLink, DATA, uint32(2), uint32(2), uint64(0)));
+        carry(1, 2, anchorNow());
+        deliver(DATA, 0, 0);
+        deliver(CONTROL, 0, 0);
+        share("a");
+        stands(1, 0);
+    }
+
+    /// What a council announced and the hub does not hold is announced again, and Hello with it.
+    function test_announcements_of_the_council_go_again() external {
+        vm.recordLogs();
+        freezeLane();
+        bytes memory data = abi.encode(hubLink, CONTROL, uint32(2), uint32(2), uint64(1));
+        bytes32 hello = gateway.laneLeaf(CONTROL).root;
+        announce(3, 1, data);
+        (,, bytes memory act) = abi.decode(vm.getRecordedLogs()[2].data, (uint32, uint64, bytes));
+        later(1 days);
+        control.takeEffect(data);
+        bytes32[] memory path = new bytes32[](1);
+        path[0] = hello;
+        vm.recordLogs();
+        control.sendAgain(CONTROL, act, path);
+        (uint32 epoch,, bytes memory again) =
+            abi.decode(vm.getRecordedLogs()[0].data, (uint32, uint64, bytes));
+        equal(epoch, 2, "in the new epoch");
+        equal(keccak256(again), keccak256(act), "as it was");
+        equal(gateway.laneLeaf(CONTROL).size, 1, "and nothing else");
+    }
+
+    /// An answer of the epoch that ended names a number that means another message now. It frees what it
+    /// was meant for, and nothing is begun before all of those have come.
+    function test_a42_a_refusal_of_the_former_epoch_frees_nothing_of_the_next() external {
+        bytes32 first = begin("first");
+        freezeLane();
+        carry(3, 1, abi.encode(hubLink, DATA, uint32(2), uint32(2), uint64(1)));
+        carry(1, 2, anchorNow());
+        nextEpochOfHub(DATA);
+        (bytes memory terms, bytes[] memory branches, Authorisation[] memory authorisations) = draft("second");
+        vm.prank(alice);
+        refuses(E_STATE, "answers are still to come");
+        vault.begin(terms, branches, authorisations);
+        hubAppend(DATA, message(REFUSED, 1, abi.encode(uint64(0), E_POLICY, "no")));
+        hubAppend(DATA, message(REFUSED, 1, abi.encode(uint64(9), E_POLICY, "no")));
+        deliver(DATA, 0, 1);
+        vault.free(first);
+        // There is more to come.
+        vm.prank(alice);
+        refuses(E_STATE, "answers are still to come");
+        vault.begin(terms, branches, authorisations);
+        deliverAll(DATA);
+        bytes32 second = begin("second");
+        refuses(E_STATE, "no refused Begin holds a lock");
+        vault.free(second);
+        hubAppend(DATA, message(REFUSED, 1, abi.encode(uint64(0), E_POLICY, "no")));
+        deliverAll(DATA);
+        vault.free(second);
+    }
+
+    /// The hub's end of a lane in its next epoch, with nothing in it.
+    function nextEpochOfHub(uint32 lane) private {
+        HubLane storage it = hubLanes[lane];
+        (it.epoch, it.peerEpoch, it.received) = (2, 2, 0);
+        it.receivedRoot = Model.root(new bytes32[](0));
+        delete it.messages;
+        delete it.leaves;
+    }
+
+    function draft(bytes32 salt)
+        private
+        view
+        returns (bytes memory terms, bytes[] memory branches, Authorisation[] memory authorisations)
+    {
+        branches = new bytes[](1);
         branches[0] = abi.encode(hubLink, one(pay(ALICE, bob, asset, 100)));
         bytes32[] memory hashes = new bytes32[](1);
         hashes[0] = branchHash(branches[0]);
         bytes32 who = keccak256(abi.encode(keccak256("tombolo/1/account-beginner"), hubLink, alice));
-        bytes memory terms = abi.encode(HUB, who, bytes32("salt"), timeMs() + 60_000, hashes);
-        Authorisation[] memory authorisations = new Authorisation[](1);
+        terms = abi.encode(HUB, who, salt, timeMs() + 60_000, hashes);
+        authorisations = new Authorisation[](1);
         authorisations[0] = Authorisation(0, alice, new bytes(65));
-        vm.recordLogs();
+    }
+
+    function begin(bytes32 salt) private returns (bytes32) {
+        (bytes memory terms, bytes[] memory branches, Authorisation[] memory authorisations) = draft(salt);
         vm.prank(alice);
-        bytes32 xid = vault.begin(terms, branches, authorisations);
+        return vault.begin(terms, branches, authorisations);
+    }
+
+    function test_a_begin_that_the_hub_never_had_counts_as_refused() external {
+        vm.recordLogs();
+        bytes32 xid = begin("salt");
         collectSent();
         freezeLane();
         carry(3, 1, abi.encode(hubLink, DATA, uint32(2), uint32(2), uint64(0)));

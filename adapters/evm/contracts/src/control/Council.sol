@@ -8,7 +8,7 @@ import {CLIENT_EXPIRED, FROZEN} from "../gateway/Client.sol";
 import {CHAIN_TO_HUB, CONTROL_LANE, DATA_LANE} from "../gateway/Lanes.sol";
 import {Canonical} from "../protocol/Canonical.sol";
 import {Digests} from "../protocol/Digests.sol";
-import {ANSWER_BIT, BEGIN, COUNCIL_ACT, COUNCIL_ACT_WEIGHT} from "../protocol/Kinds.sol";
+import {ANSWER_BIT, BEGIN, COUNCIL_ACT, COUNCIL_ACT_WEIGHT, HELLO} from "../protocol/Kinds.sol";
 import {Log} from "../protocol/Log.sol";
 import {Majority} from "../protocol/Majority.sol";
 import "../protocol/Refusals.sol";
@@ -121,7 +121,8 @@ abstract contract Council is Identities {
     }
 
     /// @inheritdoc IControl
-    /// @dev A Begin counts as refused; any other request is over.
+    /// @dev Answers go again, and what says how things stand and asks for nothing; a Begin counts as
+    /// refused; any other request is over.
     function sendAgain(uint32 lane, bytes calldata message, bytes32[] calldata path) external {
         Former memory it = former;
         ensure(it.next < it.size && lane == it.lane, E_STATE, "nothing to send again");
@@ -131,7 +132,7 @@ abstract contract Council is Identities {
         ensure(Log.includes(leaf, it.next, it.size, path, it.root), E_PROOF, "message is not in the log");
         former.next = it.next + 1;
         uint16 kind = uint16(uint256(bytes32(message)));
-        if (kind & ANSWER_BIT != 0) {
+        if (kind & ANSWER_BIT != 0 || kind == HELLO || kind == COUNCIL_ACT) {
             gateway.sendControl(lane, message);
         } else if (kind == BEGIN) {
             bytes32 operation = Digests.operation(link, CHAIN_TO_HUB, lane, it.epoch, it.next);

@@ -23,6 +23,8 @@ uint8 constant BUSY = 4;
 uint8 constant GREETED = 8;
 // A lane that was reopened has yet to send again.
 uint8 constant RESUMING = 16;
+// Of the hub's answers to the data lane's former epoch some may still come.
+uint8 constant UNANSWERED = 32;
 
 /// @notice The word `C` of a gateway: ADR 0008, docs/protocol.md section 21. From high to low height
 /// (64), time (64), trust epoch (32), status (8), flags (8), headers accepted (32), key epoch (32), the

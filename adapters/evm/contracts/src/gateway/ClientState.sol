@@ -24,6 +24,8 @@ abstract contract ClientState is Link {
     bytes32[RING] private ring;
     /// Since when link or client are frozen, in milliseconds.
     uint64 internal frozenSince;
+    /// The epoch of the data lane that the hub's answers are to, while `UNANSWERED` is set.
+    uint32 internal answersEpoch;
 
     function loadClient() internal view returns (Client client) {
         uint256 slot = SLOT;

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Log} from "../protocol/Log.sol";
 import {E_FORMAT, E_LIMIT, E_NOTFOUND, E_PROOF, E_REPLAY, E_STATE, ensure} from "../protocol/Refusals.sol";
 import {Delivery, LaneLeaf} from "../protocol/Structs.sol";
-import {BUSY, CONTRADICTED, Client, FROZEN, SUCCEEDED} from "./Client.sol";
+import {BUSY, CONTRADICTED, Client, FROZEN, RESUMING, SUCCEEDED, UNANSWERED} from "./Client.sol";
 import {Dispatch} from "./Dispatch.sol";
 import {LaneHead} from "./LaneHead.sol";
 import {CONTROL_LANE, DATA_LANE, HUB_TO_CHAIN, LaneMemory} from "./Lanes.sol";
@@ -38,6 +38,8 @@ abstract contract Deliveries is Dispatch {
         ensure(leaf.lane <= DATA_LANE, E_NOTFOUND, "no such lane");
         ensure(leaf.direction == HUB_TO_CHAIN, E_STATE, "not the direction received");
         ensure(client.status() != FROZEN, E_STATE, "the link is frozen");
+        // So whoever has taken something of a new epoch has sent again all of the one before.
+        ensure(!client.has(RESUMING), E_STATE, "former epoch comes first");
     }
 
     /// Steps 3 to 9: takes a delivery whose leaf was proved under `head`.
@@ -50,6 +52,10 @@ abstract contract Deliveries is Dispatch {
         ensureViewOfUs(leaf);
         LaneHead lane = loadHead(leaf.lane);
         LaneMemory memory kept = loadMemory(leaf.lane);
+        // The hub has reopened its end, and nothing can pass before this one is, too.
+        if (leaf.epoch > lane.peerEpoch() && leaf.peerEpoch > lane.epoch()) {
+            return freeze(client, false, "the hub reopened the lane", lane.received());
+        }
         ensure(leaf.epoch == lane.peerEpoch() && leaf.peerEpoch == lane.epoch(), E_STATE, "another epoch");
         bytes32 contradiction = contradicts(leaf, head.height, lane, kept);
         if (contradiction != 0) return freeze(client, false, contradiction, lane.received());
@@ -75,6 +81,8 @@ abstract contract Deliveries is Dispatch {
         } else {
             received = lane.received();
         }
+        // The hub sends its answers again before it shows a head of the next epoch.
+        if (leaf.lane == DATA_LANE && received >= leaf.size) client = client.withFlag(UNANSWERED, false);
         storeClient(client);
         acknowledge(leaf, head, kept, received);
         storeMemory(leaf.lane, kept);

@@ -7,7 +7,7 @@ import {Digests} from "../protocol/Digests.sol";
 import "../protocol/Kinds.sol";
 import {E_FORMAT, E_LIMIT, E_STATE, E_TIMEOUT, E_UNSUPPORTED, E_VERSION, IRefusal} from "../protocol/Refusals.sol";
 import {Delivery} from "../protocol/Structs.sol";
-import {OPEN} from "./Client.sol";
+import {OPEN, UNANSWERED} from "./Client.sol";
 import {CHAIN_TO_HUB, DATA_LANE, Lanes} from "./Lanes.sol";
 
 /// @notice Taking messages that were proved: docs/protocol.md section 8.
@@ -179,7 +179,7 @@ abstract contract Dispatch is Lanes {
         assembly ("memory-safe") {
             request := calldataload(body)
         }
-        uint32 epoch = loadHead(it.lane).epoch();
+        uint32 epoch = loadClient().has(UNANSWERED) ? answersEpoch : loadHead(it.lane).epoch();
         bytes32 operation = Digests.operation(link, CHAIN_TO_HUB, it.lane, epoch, uint64(request));
         try IVault(vault).refused{gas: WEIGHT_GAS}(operation) {} catch {}
         return true;

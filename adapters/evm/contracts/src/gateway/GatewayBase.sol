@@ -8,7 +8,7 @@ import {Log} from "../protocol/Log.sol";
 import {E_DENIED, E_LIMIT, E_STATE, ensure} from "../protocol/Refusals.sol";
 import {Anchor, LaneLeaf} from "../protocol/Structs.sol";
 import {
-    CLIENT_EXPIRED, CLIENT_FROZEN, Client, FROZEN, GREETED, OPEN, PROPOSED, RESUMING
+    CLIENT_EXPIRED, CLIENT_FROZEN, Client, FROZEN, GREETED, OPEN, PROPOSED, RESUMING, UNANSWERED
 } from "./Client.sol";
 import {Deliveries} from "./Deliveries.sol";
 import {LaneHead, LaneHeadWord} from "./LaneHead.sol";
@@ -29,6 +29,8 @@ abstract contract GatewayBase is Deliveries {
         ensure(weight <= client.weightMax(), E_LIMIT, "heavier than the hub takes");
         ensure(client.status() == OPEN, E_STATE, "the link is not open");
         ensure(!client.has(RESUMING), E_STATE, "former epoch comes first");
+        // A refusal still on its way must never meet another Begin under the same number.
+        ensure(kind != BEGIN || !client.has(UNANSWERED), E_STATE, "answers are still to come");
         ensureRoom(DATA_LANE);
         return append(DATA_LANE, abi.encode(kind, weight, notAfter, salt, body));
     }
@@ -83,6 +85,10 @@ abstract contract GatewayBase is Deliveries {
         LaneMemory memory nothing;
         nothing.currentAt = loadMemory(lane).currentAt;
         storeMemory(lane, nothing);
+        if (lane == DATA_LANE && !client.has(UNANSWERED)) {
+            answersEpoch = head.epoch();
+            client = client.withFlag(UNANSWERED, true);
+        }
         storeClient(client.withNextTrustEpoch().withFlag(RESUMING, true));
         emit Reopened(lane, head.epoch() + 1, head.peerEpoch() + 1);
     }
