@@ -36,9 +36,15 @@ use tombolo_types::{
 pub(crate) const ACCOUNT: u8 = 0x11;
 /// Shares items. On a Clique network it is a signer's, which has funds too.
 const SHARER: u8 = 2;
+/// From whose account commits take.
+pub(crate) const PAYER: u8 = 40;
 /// For how long either side trusts, in milliseconds; far longer than any test.
 pub(crate) const TRUSTING_PERIOD_MS: u64 = 14 * 24 * 3_600_000;
 const HOUR_MS: u64 = 3_600_000;
+/// How long a client must be dead before the council may release a lock; the least that is allowed.
+pub(crate) const RELEASE_PERIOD_MS: u64 = 60_000;
+/// The keys of a gateway's council, of whom two must agree.
+pub(crate) const COUNCIL: [u8; 3] = [31, 32, 33];
 
 sol! {
     struct ShareOrder {
@@ -66,6 +72,9 @@ pub(crate) struct Linked {
     pub(crate) mode: u8,
     /// What the hub's client of the chain starts from.
     pub(crate) anchor: Vec<u8>,
+    pub(crate) gateway: Address,
+    pub(crate) control: Address,
+    pub(crate) vault: Address,
     registry: Address,
     sharer: Sender,
     shared: u64,
@@ -191,6 +200,11 @@ impl Linked {
         relayer.stop().await;
     }
 
+    /// Has anybody call a contract of the chain.
+    pub(crate) fn call(&self, to: Address, call: &[u8]) {
+        let _ = self.sharer.send(Some(to), call);
+    }
+
     /// So many calls of the registry, each of which shares a new item with another chain.
     fn shares(&mut self, count: u64) -> Vec<Vec<u8>> {
         let device = key(SHARER);
@@ -230,9 +244,10 @@ impl Linked {
         self.sharer.broadcast(self.registry, &calls)
     }
 
-    /// Begins so many two-phase commits: each is one message to the chain.
+    /// Begins so many two-phase commits: each is one message to the chain, of which one wei is taken
+    /// from the payer.
     pub(crate) fn begin(&mut self, count: u64) {
-        let payer = key(40);
+        let payer = key(PAYER);
         for number in self.begun + 1..=self.begun + count {
             let pay = Action::Pay(Pay {
                 from: payer.address(),
@@ -288,7 +303,7 @@ impl Gateway {
         let payer: PrivateKeySigner = account(&key(ACCOUNT)).unwrap();
         let chain = (evm_chain_id, genesis.0.into());
         let deployer = Deployer::connect(chain, &rpc, finality, fees, payer.clone()).await.unwrap();
-        let mut council = [31, 32, 33].map(|number| key(number).address().0.into()).to_vec();
+        let mut council = COUNCIL.map(|number| key(number).address().0.into()).to_vec();
         council.sort_unstable();
         let believes = match mode {
             1 => Believes::Certificates,
@@ -303,8 +318,9 @@ impl Gateway {
             backlog_max: 1_024,
             council,
             council_threshold: 2,
-            council_delay_ms: HOUR_MS,
-            release_period_ms: 24 * HOUR_MS,
+            // The hub believes no time far ahead of its own, so the chain's must not be moved far.
+            council_delay_ms: 0,
+            release_period_ms: RELEASE_PERIOD_MS,
             identity_view_ms: HOUR_MS,
             policy_hash: Hash::ZERO,
             callees: Vec::new(),
@@ -340,8 +356,23 @@ impl Gateway {
             nodes,
         })))
         .await;
-        let registry = Address(deployed.registry.0.0);
-        Linked { hub, config, link, mode, anchor, registry, sharer, shared: 0, begun: 0 }
+        let [control, vault, registry] = [deployed.control, deployed.vault, deployed.registry]
+            .map(|contract| Address(contract.0.0));
+        let (shared, begun) = (0, 0);
+        Linked {
+            hub,
+            config,
+            link,
+            mode,
+            anchor,
+            gateway,
+            control,
+            vault,
+            registry,
+            sharer,
+            shared,
+            begun,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod clique;
+mod council;
 mod crashes;
 mod faulty;
 mod htlc;
