@@ -162,7 +162,10 @@ fn describe(step: &Step) -> Option<String> {
             End::Hub => "a quorum of the hub's stakeholders must set a new trusted header",
             End::Chain => "the chain's recovery council must set a new trusted header",
         },
-        Blocker::LinkShut => "a quorum of the hub's stakeholders must decide about the link",
+        Blocker::LinkShut => match to {
+            End::Hub => "a quorum of the hub's stakeholders must decide about the link",
+            End::Chain => "the chain's recovery council must decide about the link",
+        },
         Blocker::EpochDiffers => match to {
             End::Hub => "the chain's recovery council must reopen its end of the lane, too",
             End::Chain => "a quorum of the hub's stakeholders must reopen its end of the lane, too",

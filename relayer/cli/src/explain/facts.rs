@@ -84,6 +84,15 @@ pub(super) struct CommitFacts {
     pub(super) awaited: Vec<String>,
     pub(super) seats: Vec<SeatFacts>,
     pub(super) cause: Option<String>,
+    /// What councils have announced to release of it.
+    pub(super) releases: Vec<ReleaseFacts>,
+}
+
+/// A release that a chain's council has announced.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct ReleaseFacts {
+    pub(super) link: String,
+    pub(super) trust_epoch: u32,
 }
 
 /// One participant.

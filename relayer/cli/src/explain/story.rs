@@ -3,6 +3,7 @@
 use super::facts::{CommitFacts, Facts, RecordFacts, RelayerFacts, Way};
 use crate::audit::moment::{lasting, rfc3339};
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 use tombolo_proto::view::LinkStatus;
 use tombolo_relayer::LinkReport;
 use tombolo_types::{Hash, Refusal, UnixMillis, refuse, verifier::ClientStatus};
@@ -196,7 +197,16 @@ fn tell_commit(facts: &Facts, commit: &CommitFacts) -> Story {
         since: Some(UnixMillis(commit.since_ms)),
         remedy,
     };
-    let cause = commit.cause.clone().unwrap_or_else(|| "all participants voted yes".into());
+    let mut cause = commit.cause.clone().unwrap_or_else(|| "all participants voted yes".into());
+    for release in &commit.releases {
+        // Against it the hub's decision stands, and whoever asks must know of both.
+        cause = format!(
+            "{cause}; the council of {} has announced to release what it holds there, in trust \
+             epoch {}",
+            way_name(facts, &release.link),
+            release.trust_epoch
+        );
+    }
     let Some(link) = commit.awaited.first().filter(|_| !commit.finished) else {
         let is_committed = commit.status == "committed";
         return story(
@@ -317,12 +327,19 @@ fn hold(facts: &Facts, link: &str, toward: Toward) -> (State, String, String) {
 /// What stops everything toward one end.
 fn shut(way: &Way, toward: Toward) -> Option<(String, String)> {
     let quorum = "a quorum of the hub's stakeholders must decide about the link";
+    let council = "the chain's recovery council must decide about the link";
     let ends = [("the hub", Some(&way.hub)), (way.name.as_str(), way.chain.as_ref())];
     for (name, end) in ends {
-        let status = end.map(|end| end.status);
-        if let Some(status @ (LinkStatus::Frozen | LinkStatus::Closed)) = status {
-            return Some((format!("the link is {} at {name}", status.name()), quorum.into()));
-        }
+        let remedy = match end.map(|end| end.status) {
+            Some(LinkStatus::Frozen) if name != "the hub" => council,
+            Some(LinkStatus::Frozen | LinkStatus::Closed) => quorum,
+            _ => continue,
+        };
+        let status = end.map_or("", |end| end.status.name());
+        return Some((format!("the link is {status} at {name}"), remedy.into()));
+    }
+    if let Some(apart) = epochs_apart(way) {
+        return Some(apart);
     }
     let (name, end, remedy) = match toward {
         Toward::Hub => ("the hub", Some(&way.hub), "a quorum of the hub's stakeholders"),
@@ -335,6 +352,21 @@ fn shut(way: &Way, toward: Toward) -> Option<(String, String)> {
     };
     let why = format!("the light client that {name} holds of the other ledger {word}");
     Some((why, format!("{remedy} must set a new trusted header")))
+}
+
+/// A lane of which one end has been reopened and the other has not.
+fn epochs_apart(way: &Way) -> Option<(String, String)> {
+    let chain = way.chain.as_ref()?;
+    way.hub.lanes.iter().find_map(|hub| {
+        let there = chain.lanes.iter().find(|there| there.lane == hub.lane)?;
+        let (behind, who) = match hub.epoch.cmp(&there.peer_epoch) {
+            Ordering::Equal => return None,
+            Ordering::Greater => (way.name.as_str(), "the chain's recovery council"),
+            Ordering::Less => ("the hub", "a quorum of the hub's stakeholders"),
+        };
+        let why = format!("lane {} has been reopened, but for its end at {behind}", hub.lane);
+        Some((why, format!("{who} must reopen it there, too")))
+    })
 }
 
 /// What a relayer says of the link.

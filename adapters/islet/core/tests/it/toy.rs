@@ -32,8 +32,10 @@ pub(crate) enum ToyCall {
 const LANES: Table<(LinkId, LaneNumber), Lane> = Table::new(*b"kN");
 const CHANGED: Table<(LinkId, LaneNumber), ()> = Table::new(*b"kC");
 
+type Place = (LinkId, LaneNumber, u32, u64);
+
 /// What came, by lane, epoch and number.
-const INBOX: Table<(LinkId, LaneNumber, u32, u64), (u16, Vec<u8>)> = Table::new(*b"tI");
+const INBOX: Table<Place, (u16, Vec<u8>)> = Table::new(*b"tI");
 
 /// Every body that came on a lane, in order.
 pub(crate) fn inbox(view: &dyn View, link: LinkId, lane: LaneNumber) -> Vec<Body> {

@@ -1,7 +1,7 @@
 //! What is known, and what is said of it.
 
 use super::*;
-use crate::explain::facts::{IsletFacts, SeatFacts};
+use crate::explain::facts::{IsletFacts, ReleaseFacts, SeatFacts};
 use tombolo_proto::view::{LaneView, LinkView, Receipt};
 use tombolo_relayer::report::FailureReport;
 use tombolo_types::{
@@ -85,6 +85,7 @@ fn commit(status: &str, finished: bool) -> CommitFacts {
         awaited: if finished { vec![] } else { vec![LINK.to_string()] },
         seats: vec![SeatFacts { link: LINK.to_string(), vote: None }, SeatFacts::default()],
         cause: None,
+        releases: vec![],
     }
 }
 
@@ -186,6 +187,22 @@ fn a_commit_is_told_phase_by_phase() {
     });
 }
 
+/// A release stands beside the decision, whatever that is.
+#[test]
+fn a_release_is_told_with_the_commit() {
+    let released = |status, finished| CommitFacts {
+        releases: vec![ReleaseFacts { link: LINK.to_string(), trust_epoch: 3 }],
+        ..commit(status, finished)
+    };
+    let said = "the council of seattle has announced to release what it holds there";
+    check(State::Done, &["committed on all", said], |facts| {
+        facts.commit = Some(released("committed", true));
+    });
+    check(State::Waiting, &["committed; waits", said], |facts| {
+        facts.commit = Some(released("committed", false));
+    });
+}
+
 /// Each with the share on its second hop, where the islet must take something.
 #[test]
 fn what_keeps_a_message_is_named_with_its_remedy() {
@@ -194,6 +211,18 @@ fn what_keeps_a_message_is_named_with_its_remedy() {
     check(State::Blocked, &["frozen at the hub", frozen], |facts| {
         waiting(facts);
         facts.ways[0].hub.status = LinkStatus::Frozen;
+    });
+    check(State::Blocked, &["frozen at seattle", "recovery council must decide"], |facts| {
+        waiting(facts);
+        facts.ways[0].chain.as_mut().unwrap().status = LinkStatus::Frozen;
+    });
+    check(State::Blocked, &["reopened, but for its end at seattle", "council"], |facts| {
+        waiting(facts);
+        facts.ways[0].hub.lanes[0].epoch = Epoch(2);
+    });
+    check(State::Blocked, &["reopened, but for its end at the hub", "quorum"], |facts| {
+        waiting(facts);
+        facts.ways[0].chain.as_mut().unwrap().lanes[0].peer_epoch = Epoch(2);
     });
     check(State::Blocked, &["closed at seattle"], |facts| {
         waiting(facts);
