@@ -65,7 +65,7 @@ sol! {
 
 /// A gateway on a chain, registered at a hub.
 pub(crate) struct Linked {
-    pub(crate) hub: TestHub,
+    pub(crate) hub: Arc<TestHub>,
     pub(crate) config: Config,
     pub(crate) link: LinkId,
     /// The deployment mode.
@@ -86,14 +86,24 @@ impl Linked {
     pub(crate) async fn to_clique(network: &Clique, urls: Vec<String>, depth: u64) -> Self {
         let genesis = network.rpc().call("eth_getBlockByNumber", serde_json::json!(["0x0", false]));
         let chain = (network.chain_id(), hash(&genesis["hash"]));
-        let finality = Finality::Depth(depth);
-        let new = Gateway::create(chain, Rpc::of(urls), finality, Proof::Clique, 1).await;
+        let (hub, finality) = (Arc::new(TestHub::start()), Finality::Depth(depth));
+        let new = Gateway::create(hub, chain, Rpc::of(urls), finality, Proof::Clique).await;
         let anchor = new.deployer.clique_anchor(network.period, network.epoch).await.unwrap();
         new.register(Sender::new(network.rpc(), key(SHARER)), anchor.encode()).await
     }
 
     /// In mode 2, by the word of one node. The adapter asks the nodes at `urls`.
     pub(crate) async fn to_anvil(anvil: &Anvil, urls: Vec<String>, depth: u64) -> Self {
+        Self::from_hub(Arc::new(TestHub::start()), anvil, urls, depth).await
+    }
+
+    /// The same, at a hub that may have other links.
+    pub(crate) async fn from_hub(
+        hub: Arc<TestHub>,
+        anvil: &Anvil,
+        urls: Vec<String>,
+        depth: u64,
+    ) -> Self {
         let chain_id = quantity(&anvil.rpc.call("eth_chainId", serde_json::json!([])));
         let genesis = anvil.rpc.call("eth_getBlockByNumber", serde_json::json!(["0x0", false]));
         for number in [ACCOUNT, SHARER] {
@@ -103,7 +113,7 @@ impl Linked {
         }
         let chain = (chain_id, hash(&genesis["hash"]));
         let finality = Finality::Depth(depth);
-        let new = Gateway::create(chain, Rpc::of(urls), finality, Proof::None, 2).await;
+        let new = Gateway::create(hub, chain, Rpc::of(urls), finality, Proof::None).await;
         let block = new.deployer.endpoints().newest().await.unwrap();
         let anchor = AttestedAnchor {
             chain: new.config.chain(),
@@ -283,7 +293,7 @@ pub(crate) fn data_leaf(head: &tombolo_adapter::LinkHead) -> LaneLeaf {
 
 /// A gateway that is not registered yet.
 struct Gateway {
-    hub: TestHub,
+    hub: Arc<TestHub>,
     config: Config,
     mode: u8,
     deployer: Deployer,
@@ -291,14 +301,15 @@ struct Gateway {
 }
 
 impl Gateway {
+    /// In mode 1 where the chain's heads are proved, else in mode 2.
     async fn create(
+        hub: Arc<TestHub>,
         (evm_chain_id, genesis): (u64, Hash),
         rpc: Rpc,
         finality: Finality,
         proof: Proof,
-        mode: u8,
     ) -> Self {
-        let hub = TestHub::start();
+        let mode = if proof == Proof::None { 2 } else { 1 };
         let fees = FeePolicy::default();
         let payer: PrivateKeySigner = account(&key(ACCOUNT)).unwrap();
         let chain = (evm_chain_id, genesis.0.into());

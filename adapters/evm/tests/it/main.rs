@@ -2,6 +2,7 @@
 //! is not there, the test says so on the terminal.
 
 mod attacks;
+mod begin;
 mod clique;
 mod council;
 mod crashes;
@@ -9,6 +10,7 @@ mod faulty;
 mod htlc;
 mod hub;
 mod link;
+mod pair;
 mod silence;
 mod suite;
 mod swaps;
