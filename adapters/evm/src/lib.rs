@@ -10,6 +10,7 @@
 mod account;
 mod adapter;
 pub mod config;
+mod consent;
 pub mod contract;
 mod convert;
 pub mod deploy;
@@ -25,5 +26,6 @@ mod transport;
 pub use account::account;
 pub use adapter::EvmAdapter;
 pub use config::{CLIQUE, Config, ETHEREUM, Finality, Proof, Rpc};
+pub use consent::Consents;
 pub use htlc::{EvmHtlc, HtlcConfig};
 pub use tombolo_evm_core::follow::chain_id;

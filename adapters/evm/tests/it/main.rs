@@ -5,6 +5,7 @@ mod attacks;
 mod begin;
 mod clique;
 mod council;
+mod consents;
 mod crashes;
 mod faulty;
 mod htlc;

@@ -8,12 +8,12 @@ use alloy::{sol, sol_types::SolCall};
 use serde_json::json;
 use std::sync::Arc;
 use tombolo_crypto::digest;
-use tombolo_evm::EvmAdapter;
+use tombolo_evm::{Consents, EvmAdapter};
 use tombolo_hub::query;
 use tombolo_swap::two_phase::{Begin, Phase};
 use tombolo_test_nodes::{Anvil, Sender, alone};
 use tombolo_types::{
-    Amount, Hash, UnixMillis,
+    Address, Amount, Hash, UnixMillis,
     action::{self, Action, Branch, Pay, Terms},
     header::Signature,
     id::{AssetId, IdentityId, Xid},
@@ -37,6 +37,8 @@ sol! {
     function begin(bytes terms, bytes[] branches, Authorisation[] authorisations)
         external returns (bytes32 xid);
     function free(bytes32 xid) external;
+    function consent(bytes32 xid) external;
+    function revoke(bytes32 xid) external;
     function deposit(bytes32 asset, uint128 amount, bytes32 xid)
         external payable returns (uint128 credited);
     function participant(bytes32 xid) external view returns (
@@ -122,6 +124,13 @@ impl Side {
     /// Whom the hub knows as the beginner of what an account begins here.
     pub(crate) fn beginner(&self, account: u8) -> IdentityId {
         digest::account_beginner(self.linked.link, key(account).address())
+    }
+
+    /// Where accounts consent by typed data.
+    pub(crate) fn consents(&self) -> Consents {
+        let config = &self.linked.config;
+        let gateway = Address(config.gateway.0.0);
+        Consents { evm_chain_id: config.evm_chain_id, gateway }
     }
 
     /// Has an account begin a commit here.
