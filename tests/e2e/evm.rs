@@ -174,18 +174,80 @@ impl Integration {
         ];
         let (xid, begun) = city.begin(&hub, branches, &[&city, &observatory]).await;
         assert_eq!(hub.receipt(begun).await.refusal, None);
+        self.committed(&hub, &xid.to_string()).await;
+        assert_eq!(self.in_the_vault(account(&observatory)), 4);
+        assert_eq!(self.in_the_vault(account(&city)), 1);
+    }
+
+    /// The same by words of the command, for a party whose key is in a wallet: it signs typed data
+    /// that the command shows, as the wallet of this node does.
+    async fn commit_with_a_wallet(&self) {
+        let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("seattle").await);
+        let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
+        let wallet = self.rpc.call("eth_accounts", json!([]))[1].as_str().unwrap().to_owned();
+        let deposit =
+            ethereum_call(b"deposit(bytes32,uint128,bytes32)", &[[0; 32], word(5), [0; 32]]);
+        let deposit = json!({
+            "from": wallet, "to": self.link["vault"], "value": "0x5",
+            "data": format!("0x{}", hex(&deposit)),
+        });
+        let _ = self.rpc.call("eth_sendTransaction", json!([deposit]));
+
+        let file = self.devnet.home.join("draft.json");
+        let (file, node) = (file.to_str().unwrap(), hub.client.address().to_owned());
+        let (here, there) = (city.address(), observatory.address());
+        let islet_link = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
+        let on_islet = format!("{islet_link},{here},{there},{},1", coin());
+        let chain_link = self.link["link"].as_str().unwrap();
+        let on_chain = format!("{chain_link},{wallet},{here},{},1", AssetId::ZERO);
+        let beginner = city.identity().to_string();
+        let draft = ["tx", "draft", "--hub", &node, "--beginner", &beginner, "--out", file];
+        good(&[&draft[..], &["--pay", &on_islet, "--pay", &on_chain]].concat());
+
+        let parties = self.devnet.home.join("parties");
+        let secret = self.devnet.home.join("passphrase");
+        let key = ["--keystore", parties.to_str().unwrap(), "--name", "city"];
+        let key = [&key[..], &["--passphrase-file", secret.to_str().unwrap()]].concat();
+        let begin = ["tx", "begin", "--json", "--draft", file, "--hub", &node];
+        let begin = [&begin[..], &key].concat();
+        good(&[&["tx", "sign", "--draft", file], &key[..]].concat());
+        // The wallet has not signed yet.
+        assert_eq!(refused(&begin)["class"], "E_STATE");
+
+        let gateway = self.link["gateway"].as_str().unwrap();
+        let at = |chain| ["--gateway", gateway, "--evm-chain-id", chain];
+        let review = ["tx", "review", "--draft", file, "--eip712"];
+        let shown = last_json(&good(&[&review[..], &at("31337")].concat()));
+        let signature = self.rpc.call("eth_signTypedData_v4", json!([wallet, shown]));
+        let signature = signature.as_str().unwrap();
+        let sign = ["tx", "sign", "--draft", file, "--account", &wallet, "--signature", signature];
+        // It is good for this chain alone.
+        assert_eq!(refused(&[&sign[..], &at("1")].concat())["class"], "E_AUTH");
+        good(&[&sign[..], &at("31337")].concat());
+        let begun = last_json(&good(&begin));
+        self.committed(&hub, begun["xid"].as_str().unwrap()).await;
+        let mut paid = [0; 32];
+        paid[12..].copy_from_slice(&wallet.parse::<Address>().unwrap().0);
+        assert_eq!(self.in_the_vault(paid), 4);
+        assert_eq!(self.in_the_vault(account(&city)), 1);
+    }
+
+    /// Waits until a commit has ended on both sides, and well.
+    async fn committed(&self, hub: &Ledger, xid: &str) {
         let ended = until_within(FINAL_TWICE, "the commit has ended on both", || async {
             let commit = hub.query(&format!("commit/{xid}")).await;
             (commit["finished"] == true).then_some(commit)
         })
         .await;
         assert_eq!(ended["status"], "committed", "{ended}");
-        for (party, left) in [(&observatory, 4), (&city, 1)] {
-            let balance = [account(party), [0; 32]];
-            let balance = ethereum_call(b"balanceOf(address,bytes32)", &balance);
-            let answer = self.ask(&vault.to_string(), &balance);
-            assert_eq!(answer, format!("0x{:064x}", left));
-        }
+    }
+
+    /// What an account has in the vault, in wei.
+    fn in_the_vault(&self, account: [u8; 32]) -> u64 {
+        let vault = self.link["vault"].as_str().unwrap();
+        let asked = ethereum_call(b"balanceOf(address,bytes32)", &[account, [0; 32]]);
+        let answer = self.ask(vault, &asked);
+        u64::from_str_radix(answer.trim_start_matches("0x"), 16).unwrap()
     }
 
     /// Moves a closed certificate from an islet to an account on the chain: it is never on both.
@@ -317,7 +379,7 @@ fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
     run(async {
         linked.share(3, true).await;
         linked.share_back(&anvil.sender()).await;
-        linked.commit(&anvil.sender()).await;
+        linked.commit_with_a_wallet().await;
         linked.move_item().await;
     });
     let doctor = ["chain", "doctor", "--json", "--chain", NAME, "--home"];

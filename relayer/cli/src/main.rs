@@ -16,6 +16,7 @@ mod relayer;
 mod relayer_config;
 mod setup;
 mod swap;
+mod tx;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
@@ -54,6 +55,9 @@ enum Command {
     /// Runs and shows a relayer.
     #[command(subcommand)]
     Relayer(relayer::Command),
+    /// Drafts, signs and begins two-phase commits.
+    #[command(subcommand)]
+    Tx(tx::Command),
     /// Offers, accepts, shows and carries out hash-timelock swaps.
     #[command(subcommand)]
     Swap(swap::Command),
@@ -101,6 +105,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Chain(command) => evm::run_chain(command).await,
         Command::Link(command) => evm::run_link(command).await,
         Command::Relayer(command) => relayer::run(command).await,
+        Command::Tx(command) => tx::run(command).await,
         Command::Swap(command) => swap::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Explain(arguments) => explain::run(arguments).await,

@@ -29,7 +29,7 @@ fn an_account_consents_by_typed_data_by_its_key_by_a_call_or_by_a_deposit() {
         let another_chain = Consents { evm_chain_id: 1, ..here };
         let typed = |at: Consents| move |xid| signed(at.digest(xid));
         let own = |xid| signed(digest::authorisation(xid));
-        let by_call = |_: Xid| Signature([0; 65]);
+        let by_call = |_: Xid| Signature::NONE;
         let nothing: Deed = |_, _| {};
         let cases: [(&str, &dyn Fn(Xid) -> Signature, Deed, bool); 9] = [
             ("typed data", &typed(here), nothing, true),

@@ -151,7 +151,7 @@ impl Side {
 
 /// A consent that is in the ledger already: by a deposit, by a call, by beginning.
 pub(crate) fn by_transaction(_: Xid) -> Signature {
-    Signature([0; 65])
+    Signature::NONE
 }
 
 impl Pair {
