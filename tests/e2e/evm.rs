@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy::{sol, sol_types::SolCall as _};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 use tombolo_crypto::{digest, keccak256::keccak256};
 use tombolo_hub::{
     HubCall,
@@ -22,7 +22,7 @@ use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone, skipped};
 use tombolo_types::{
     Address, Hash,
     action::Branch,
-    id::{AssetId, ChainId, LinkId},
+    id::{AssetId, ChainId, DataId, LinkId},
 };
 
 /// The first of the keys that anvil gives funds to; published, guards nothing.
@@ -36,6 +36,9 @@ pub(crate) const LONG: &str = "TOMBOLO_LONG_TESTS";
 /// Enough for some transactions.
 const WEI: u64 = 1_000_000_000_000_000_000;
 pub(crate) const NAME: &str = "harbour";
+/// Standings of a closed item; IVault.sol.
+pub(crate) const HERE: u8 = 1;
+pub(crate) const AWAY: u8 = 4;
 /// A vote must be final on the chain, and then that it has carried out the decision.
 pub(crate) const FINAL_TWICE: Duration = Duration::from_secs(300);
 
@@ -57,9 +60,9 @@ sol! {
     function share(ShareOrder order) external returns (uint64 number);
 }
 
-/// A devnet, and the one chain beside its islets.
-struct Integration {
-    devnet: Devnet,
+/// A devnet, and a chain beside its islets.
+pub(crate) struct Integration {
+    pub(crate) devnet: Rc<Devnet>,
     rpc: Rpc,
     link: Value,
 }
@@ -72,13 +75,25 @@ impl Integration {
 
     /// The same with words about the nodes after the mode.
     fn shared(devnet: Devnet, rpc: &Rpc, key: &str, words: &[&str], mode: &[&str]) -> Self {
+        Self::named(NAME, Rc::new(devnet), rpc, key, words, mode)
+    }
+
+    /// The same under another name, on a devnet that may have other chains.
+    pub(crate) fn named(
+        name: &str,
+        devnet: Rc<Devnet>,
+        rpc: &Rpc,
+        key: &str,
+        words: &[&str],
+        mode: &[&str],
+    ) -> Self {
         let home = devnet.home.to_str().unwrap().to_owned();
         let file = devnet.home.join("key.hex");
         std::fs::write(&file, key).unwrap();
-        let add = ["chain", "add", "evm", "--home", &home, "--name", NAME, "--json"];
+        let add = ["chain", "add", "evm", "--home", &home, "--name", name, "--json"];
         let key = ["--rpc", rpc.url(), "--key-file", file.to_str().unwrap()];
         let add = [&add[..], &key, words].concat();
-        let create = ["link", "create", "--home", &home, "--chain", NAME, "--json", "--mode"];
+        let create = ["link", "create", "--home", &home, "--chain", name, "--json", "--mode"];
         let create = [&create[..], mode].concat();
 
         let tried = last_json(&good(&[&add[..], &["--dry-run"]].concat()));
@@ -99,7 +114,7 @@ impl Integration {
         Self { devnet, rpc: rpc.clone(), link }
     }
 
-    fn chain(&self) -> ChainId {
+    pub(crate) fn chain(&self) -> ChainId {
         self.link["chain"].as_str().unwrap().parse().unwrap()
     }
 
@@ -123,9 +138,22 @@ impl Integration {
 
     /// Shares a reading whose home is the chain with an islet: the owner's account there sends it.
     async fn share_back(&self, funded: &Sender) {
+        let islet = self.devnet.ledger("seattle").await;
+        let id = self.share_from(funded, islet.chain).await;
+        let path = format!("copy/{id}");
+        let copy = until_within(FINAL_TWICE, "the copy is on the islet", || async {
+            let found = islet.client.query(&path, None, 0).await.ok()?;
+            Some(serde_json::from_str::<Value>(&found.json).unwrap())
+        })
+        .await;
+        assert_eq!(copy["source_chain"], self.link["chain"], "{copy}");
+    }
+
+    /// Has the registry here share a new reading with another ledger.
+    pub(crate) async fn share_from(&self, funded: &Sender, destination: ChainId) -> DataId {
         let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("seattle").await);
         let (city, station) = (self.devnet.party("city"), self.devnet.party("weather-station"));
-        let station = Station::new(&hub, islet.clone(), station, &city).await;
+        let station = Station::new(&hub, islet, station, &city).await;
         funded.pay(city.address(), &[], WEI);
         let (envelope, signature) = station.envelope(7, self.chain());
         let order = ShareOrder {
@@ -137,21 +165,14 @@ impl Integration {
             envelope: envelope.into(),
             device: station.device.identity().0.into(),
             signature: signature.0.into(),
-            destination: islet.chain.0.into(),
+            destination: destination.0.into(),
             notAfter: 0,
             salt: [7; 32].into(),
         };
         let registry: Address = self.link["registry"].as_str().unwrap().parse().unwrap();
         let sender = Sender::new(&self.rpc, city.key().clone());
         sender.pay(registry, &shareCall { order }.abi_encode(), 0);
-        let id = digest::data_id(self.chain(), station.owner, &station.local_id(7));
-        let path = format!("copy/{id}");
-        let copy = until_within(FINAL_TWICE, "the copy is on the islet", || async {
-            let found = islet.client.query(&path, None, 0).await.ok()?;
-            Some(serde_json::from_str::<Value>(&found.json).unwrap())
-        })
-        .await;
-        assert_eq!(copy["source_chain"], self.link["chain"], "{copy}");
+        digest::data_id(self.chain(), station.owner, &station.local_id(7))
     }
 
     /// Pays on the islet one way and on the chain the other, all or nothing.
@@ -160,23 +181,24 @@ impl Integration {
         let hub = self.devnet.ledger("hub").await;
         let islet = self.devnet.ledger("seattle").await;
         let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
-        funded.pay(observatory.address(), &[], WEI);
-        let vault: Address = self.link["vault"].as_str().unwrap().parse().unwrap();
-        let deposit =
-            ethereum_call(b"deposit(bytes32,uint128,bytes32)", &[[0; 32], word(5), [0; 32]]);
-        Sender::new(&self.rpc, observatory.key().clone()).pay(vault, &deposit, 5);
-
+        self.deposit(funded, &observatory);
         let islet_link = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
-        let chain_link: LinkId = self.link["link"].as_str().unwrap().parse().unwrap();
         let branches = vec![
             Branch::new(islet_link, &[pay(&city, &observatory, coin())]),
-            Branch::new(chain_link, &[pay(&observatory, &city, NATIVE)]),
+            Branch::new(self.link_id(), &[pay(&observatory, &city, NATIVE)]),
         ];
         let (xid, begun) = city.begin(&hub, branches, &[&city, &observatory]).await;
         assert_eq!(hub.receipt(begun).await.refusal, None);
         self.committed(&hub, &xid.to_string()).await;
-        assert_eq!(self.in_the_vault(account(&observatory)), 4);
-        assert_eq!(self.in_the_vault(account(&city)), 1);
+        assert_eq!(self.in_the_vault(&observatory.address()), 4);
+        assert_eq!(self.in_the_vault(&city.address()), 1);
+    }
+
+    /// Has a party put five wei into the vault.
+    pub(crate) fn deposit(&self, funded: &Sender, by: &Party) {
+        funded.pay(by.address(), &[], WEI);
+        let vault: Address = self.link["vault"].as_str().unwrap().parse().unwrap();
+        Sender::new(&self.rpc, by.key().clone()).pay(vault, &five_wei(), 5);
     }
 
     /// The same by words of the command, for a party whose key is in a wallet: it signs typed data
@@ -185,11 +207,9 @@ impl Integration {
         let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("seattle").await);
         let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
         let wallet = self.rpc.call("eth_accounts", json!([]))[1].as_str().unwrap().to_owned();
-        let deposit =
-            ethereum_call(b"deposit(bytes32,uint128,bytes32)", &[[0; 32], word(5), [0; 32]]);
         let deposit = json!({
             "from": wallet, "to": self.link["vault"], "value": "0x5",
-            "data": format!("0x{}", hex(&deposit)),
+            "data": format!("0x{}", hex(&five_wei())),
         });
         let _ = self.rpc.call("eth_sendTransaction", json!([deposit]));
 
@@ -226,14 +246,12 @@ impl Integration {
         good(&[&sign[..], &at("31337")].concat());
         let begun = last_json(&good(&begin));
         self.committed(&hub, begun["xid"].as_str().unwrap()).await;
-        let mut paid = [0; 32];
-        paid[12..].copy_from_slice(&wallet.parse::<Address>().unwrap().0);
-        assert_eq!(self.in_the_vault(paid), 4);
-        assert_eq!(self.in_the_vault(account(&city)), 1);
+        assert_eq!(self.in_the_vault(&wallet.parse().unwrap()), 4);
+        assert_eq!(self.in_the_vault(&city.address()), 1);
     }
 
     /// Waits until a commit has ended on both sides, and well.
-    async fn committed(&self, hub: &Ledger, xid: &str) {
+    pub(crate) async fn committed(&self, hub: &Ledger, xid: &str) {
         let ended = until_within(FINAL_TWICE, "the commit has ended on both", || async {
             let commit = hub.query(&format!("commit/{xid}")).await;
             (commit["finished"] == true).then_some(commit)
@@ -243,9 +261,9 @@ impl Integration {
     }
 
     /// What an account has in the vault, in wei.
-    fn in_the_vault(&self, account: [u8; 32]) -> u64 {
+    pub(crate) fn in_the_vault(&self, account: &Address) -> u64 {
         let vault = self.link["vault"].as_str().unwrap();
-        let asked = ethereum_call(b"balanceOf(address,bytes32)", &[account, [0; 32]]);
+        let asked = ethereum_call(b"balanceOf(address,bytes32)", &[word_of(account), [0; 32]]);
         let answer = self.ask(vault, &asked);
         u64::from_str_radix(answer.trim_start_matches("0x"), 16).unwrap()
     }
@@ -256,31 +274,31 @@ impl Integration {
         let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
         let analyser = self.devnet.party("co2-analyser");
         let schema = schema_of(&hub, "calibration").await;
-        let certificate = Certificate::of(&islet, &observatory, &analyser, schema);
+        let certificate = Certificate::of(islet.chain, &observatory, &analyser, schema);
         analyser.call(&islet, certificate.entry()).await;
-        let key =
-            GrantKey { item: certificate.item, grantee: city.identity(), purpose: Purpose::Move };
-        let expires = now().saturating_add(3_600_000);
-        observatory.call(&hub, HubCall::Grant(Box::new(Grant { key, expires }))).await;
-
         let islet_link = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
-        let chain_link: LinkId = self.link["link"].as_str().unwrap().parse().unwrap();
         let (out, come) = certificate.movement(&observatory, self.chain(), &city);
-        let branches = vec![Branch::new(islet_link, &[out]), Branch::new(chain_link, &[come])];
+        allow_move(&hub, &observatory, certificate.item, &city).await;
+        let branches = vec![Branch::new(islet_link, &[out]), Branch::new(self.link_id(), &[come])];
         let (xid, begun) = city.begin(&hub, branches, &[&observatory]).await;
         assert_eq!(hub.receipt(begun).await.refusal, None);
-        let ended = until_within(FINAL_TWICE, "the move has ended on both", || async {
-            let commit = hub.query(&format!("commit/{xid}")).await;
-            (commit["finished"] == true).then_some(commit)
-        })
-        .await;
-        assert_eq!(ended["status"], "committed", "{ended}");
+        self.committed(&hub, &xid.to_string()).await;
         let gone = islet.query(&format!("item/{}", certificate.item)).await;
         assert_eq!(gone["standing"], "moved", "{gone}");
+        assert_eq!(self.closed_item(certificate.item), (HERE, city.address()));
+    }
+
+    pub(crate) fn link_id(&self) -> LinkId {
+        self.link["link"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// What the vault says of a closed item: its standing, and who holds it.
+    pub(crate) fn closed_item(&self, item: DataId) -> (u8, Address) {
         let vault = self.link["vault"].as_str().unwrap();
-        let item = ethereum_call(b"closedItem(bytes32)", &[certificate.item.0]);
-        let there = self.ask(vault, &item);
-        assert!(there.ends_with(&hex(&account(&city))), "{there}");
+        let answer = self.ask(vault, &ethereum_call(b"closedItem(bytes32)", &[item.0]));
+        let words = answer.trim_start_matches("0x");
+        let standing = u8::from_str_radix(&words[..64], 16).unwrap();
+        (standing, words[3 * 64 + 24..].parse().unwrap())
     }
 
     fn ask(&self, contract: &str, data: &[u8]) -> String {
@@ -289,7 +307,7 @@ impl Integration {
     }
 
     /// Whether the registry knows an item as a copy of what lives elsewhere.
-    fn has_copy(&self, id: Hash) -> bool {
+    pub(crate) fn has_copy(&self, id: Hash) -> bool {
         const COPY: u8 = 1;
         let registry = self.link["registry"].as_str().unwrap();
         let answer = self.ask(registry, &ethereum_call(b"item(bytes32)", &[id.0]));
@@ -317,16 +335,24 @@ fn ethereum_call(signature: &[u8], words: &[[u8; 32]]) -> Vec<u8> {
     [&keccak256(signature).0[..4], &words.concat()].concat()
 }
 
-fn word(number: u8) -> [u8; 32] {
+fn word_of(account: &Address) -> [u8; 32] {
     let mut word = [0; 32];
-    word[31] = number;
+    word[12..].copy_from_slice(&account.0);
     word
 }
 
-fn account(party: &Party) -> [u8; 32] {
-    let mut word = [0; 32];
-    word[12..].copy_from_slice(&party.address().0);
-    word
+/// The call of a vault that deposits five wei.
+fn five_wei() -> Vec<u8> {
+    let mut amount = [0; 32];
+    amount[31] = 5;
+    ethereum_call(b"deposit(bytes32,uint128,bytes32)", &[[0; 32], amount, [0; 32]])
+}
+
+/// Has the owner of a closed item allow its move to another party.
+pub(crate) async fn allow_move(hub: &Ledger, owner: &Party, item: DataId, to: &Party) {
+    let key = GrantKey { item, grantee: to.identity(), purpose: Purpose::Move };
+    let expires = now().saturating_add(3_600_000);
+    owner.call(hub, HubCall::Grant(Box::new(Grant { key, expires }))).await;
 }
 
 fn hex(bytes: &[u8]) -> String {

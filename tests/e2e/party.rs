@@ -15,7 +15,7 @@ use tombolo_proto::{
 use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
     Address, Amount, Hash, Refusal, UnixMillis,
-    action::{Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms},
+    action::{Action, Authorisation, Branch, MoveIn, MoveOut, Pay, Terms, Write},
     envelope::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
@@ -281,14 +281,14 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// A new one, whose home is an islet.
-    pub(crate) fn of(islet: &Ledger, owner: &Party, device: &Party, schema: SchemaId) -> Self {
+    /// A new one of this home.
+    pub(crate) fn of(home: ChainId, owner: &Party, device: &Party, schema: SchemaId) -> Self {
         let at = now();
         let reading = |name: &str, value| Reading { name: name.into(), at, value };
         let local_id = format!("calibration/{at}");
         let envelope = Envelope {
             version: ENVELOPE_VERSION,
-            home: islet.chain,
+            home,
             owner: owner.identity(),
             local_id: local_id.clone(),
             item_version: 1,
@@ -309,8 +309,8 @@ impl Certificate {
         };
         let envelope = envelope.canonical().unwrap().into_bytes();
         Self {
-            item: digest::data_id(islet.chain, owner.identity(), &local_id),
-            home: islet.chain,
+            item: digest::data_id(home, owner.identity(), &local_id),
+            home,
             schema,
             signature: device.key().sign(digest::envelope(&envelope)),
             device: device.identity(),
@@ -322,6 +322,21 @@ impl Certificate {
     pub(crate) fn entry(&self) -> IsletCall {
         let (envelope, signature) = (self.envelope.clone(), self.signature);
         IsletCall::Submit { envelope, signature, share: None }
+    }
+
+    /// What writes it for its first owner, on a ledger that takes no envelope but by a commit.
+    pub(crate) fn writing(&self, owner: &Party) -> Action {
+        Action::Write(Write {
+            item: self.item,
+            item_version: 1,
+            schema: self.schema,
+            fingerprint: digest::fingerprint(&self.envelope),
+            owner: owner.identity(),
+            holder: owner.address(),
+            envelope: self.envelope.clone(),
+            device: self.device,
+            signature: self.signature,
+        })
     }
 
     /// What takes it away from `holder`'s account at home, and what gives it to `to` elsewhere.

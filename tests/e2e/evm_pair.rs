@@ -1,0 +1,106 @@
+//! Two EVM chains on one hub: what an islet and a chain do, two chains do by the same calls.
+
+use crate::{
+    evm::{ANVIL_KEY, AWAY, FINAL_TWICE, HERE, Integration, allow_move},
+    network::Devnet,
+    party::{Certificate, pay, schema_of, until_within},
+    run::run,
+};
+use std::rc::Rc;
+use tombolo_test_nodes::{Anvil, alone};
+use tombolo_types::{Hash, action::Branch, id::AssetId};
+
+const NATIVE: AssetId = AssetId::ZERO;
+
+/// Two chains with an open link each.
+struct Pair {
+    first: Integration,
+    second: Integration,
+    nodes: [Anvil; 2],
+}
+
+impl Pair {
+    /// `None`, said loudly, where there is no anvil.
+    fn up() -> Option<Self> {
+        let node = |id| Anvil::start(&["--block-time", "1", "--chain-id", id]);
+        let nodes = [node("31337")?, node("31338")?];
+        let devnet = Rc::new(Devnet::up());
+        let words = ["--proof", "none", "--finality-depth", "0"];
+        let linked = |name, node: &Anvil| {
+            Integration::named(name, devnet.clone(), &node.rpc, ANVIL_KEY, &words, &["2"])
+        };
+        let (first, second) = (linked("harbour", &nodes[0]), linked("quay", &nodes[1]));
+        Some(Self { first, second, nodes })
+    }
+
+    /// A reading of the first chain is copied to the second.
+    async fn share(&self) {
+        let id = self.first.share_from(&self.nodes[0].sender(), self.second.chain()).await;
+        until_within(FINAL_TWICE, "the copy is anchored", || async {
+            self.second.has_copy(Hash::from(id)).then_some(())
+        })
+        .await;
+    }
+
+    /// Pays one way on the first and the other way on the second, all or nothing.
+    async fn commit(&self) {
+        let hub = self.first.devnet.ledger("hub").await;
+        let party = |name| self.first.devnet.party(name);
+        let (city, observatory) = (party("city"), party("observatory"));
+        self.first.deposit(&self.nodes[0].sender(), &city);
+        self.second.deposit(&self.nodes[1].sender(), &observatory);
+        let branches = vec![
+            Branch::new(self.first.link_id(), &[pay(&city, &observatory, NATIVE)]),
+            Branch::new(self.second.link_id(), &[pay(&observatory, &city, NATIVE)]),
+        ];
+        let (xid, begun) = city.begin(&hub, branches, &[&city, &observatory]).await;
+        assert_eq!(hub.receipt(begun).await.refusal, None);
+        self.first.committed(&hub, &xid.to_string()).await;
+        let (city, observatory) = (city.address(), observatory.address());
+        let held =
+            |chain: &Integration| (chain.in_the_vault(&city), chain.in_the_vault(&observatory));
+        assert_eq!([held(&self.first), held(&self.second)], [(4, 1), (1, 4)]);
+    }
+
+    /// A certificate that was written on the first goes to the second, and is on one at a time.
+    async fn move_item(&self) {
+        let hub = self.first.devnet.ledger("hub").await;
+        let party = |name| self.first.devnet.party(name);
+        let (city, observatory, analyser) =
+            (party("city"), party("observatory"), party("co2-analyser"));
+        let schema = schema_of(&hub, "calibration").await;
+        let certificate = Certificate::of(self.first.chain(), &observatory, &analyser, schema);
+        let written = Branch::new(self.first.link_id(), &[certificate.writing(&observatory)]);
+        let (xid, begun) = observatory.begin(&hub, vec![written], &[&observatory]).await;
+        assert_eq!(hub.receipt(begun).await.refusal, None);
+        self.first.committed(&hub, &xid.to_string()).await;
+        let found = self.first.closed_item(certificate.item);
+        assert_eq!(found, (HERE, observatory.address()));
+
+        allow_move(&hub, &observatory, certificate.item, &city).await;
+        let (out, come) = certificate.movement(&observatory, self.second.chain(), &city);
+        let branches = vec![
+            Branch::new(self.first.link_id(), &[out]),
+            Branch::new(self.second.link_id(), &[come]),
+        ];
+        let (xid, begun) = city.begin(&hub, branches, &[&observatory]).await;
+        assert_eq!(hub.receipt(begun).await.refusal, None);
+        self.first.committed(&hub, &xid.to_string()).await;
+        assert_eq!(self.first.closed_item(certificate.item).0, AWAY);
+        assert_eq!(self.second.closed_item(certificate.item), (HERE, city.address()));
+    }
+}
+
+/// Shared, committed and moved from one to the other, each in mode 2.
+///
+/// Req: Y4560-10.2-0, Y4560-7.2.4-1
+#[test]
+fn two_ethereum_chains_share_commit_and_move_over_one_hub() {
+    let _alone = alone();
+    let Some(pair) = Pair::up() else { return };
+    run(async {
+        pair.share().await;
+        pair.commit().await;
+        pair.move_item().await;
+    });
+}
