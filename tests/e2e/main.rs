@@ -7,6 +7,7 @@ mod conformance;
 mod demo;
 mod devnet;
 mod evm;
+mod evm_nodes;
 mod evm_pair;
 mod evm_resume;
 mod hostile;

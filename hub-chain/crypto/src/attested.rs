@@ -336,6 +336,15 @@ impl Verifier for Attested {
     }
 }
 
+/// Whether two statements cannot both be true: then they convict whoever stands alone with one.
+#[must_use]
+pub fn contradict(
+    (leaf_a, a): (&LaneLeaf, &AttestedProof),
+    (leaf_b, b): (&LaneLeaf, &AttestedProof),
+) -> bool {
+    state::statements_contradict((leaf_a, Block::of(a)), (leaf_b, Block::of(b)))
+}
+
 /// Gives the client other keys: the key epoch rises, and the old keys count no more from now on.
 ///
 /// # Errors

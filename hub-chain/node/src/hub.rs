@@ -10,7 +10,10 @@ use crate::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tombolo_crypto::{attested::Attested, client::LightClient};
+use tombolo_crypto::{
+    attested::{self, Attested, AttestedState},
+    client::LightClient,
+};
 use tombolo_evm_core::{beacon::Beacon, clique::Clique, follow::EvmVerifier};
 use tombolo_hub::{
     Hub,
@@ -20,7 +23,7 @@ use tombolo_hub::{
 use tombolo_ledger::lanes::Lane;
 use tombolo_swap::two_phase::{Answer, Counted, Outcome, Phase, Progress, Seat};
 use tombolo_types::{
-    LaneNumber, Refusal,
+    Address, LaneNumber, Refusal,
     attested::SharedNode,
     council::ActKind,
     id::SchemaId,
@@ -217,6 +220,10 @@ pub fn lane_json(number: LaneNumber, lane: &Lane) -> Value {
 }
 
 fn link(it: &LinkView) -> Value {
+    let attested = (it.link.verifier == attested::KIND)
+        .then(|| AttestedState::decode(&it.link.client).ok())
+        .flatten();
+    let suspended = attested.map(|state| state.suspended).unwrap_or_default();
     let lanes = it.lanes.iter().map(|(number, lane)| lane_json(*number, lane));
     let announced = it.registration.announced.iter().map(|act| {
         json!({
@@ -237,7 +244,7 @@ fn link(it: &LinkView) -> Value {
         "link_policy": it.link.policy_hash.to_string(),
         "gateway": it.registration.gateway.to_string(),
         "code_hash": it.registration.code_hash.to_string(),
-        "nodes": it.registration.nodes.iter().map(node).collect::<Vec<_>>(),
+        "nodes": it.registration.nodes.iter().map(|it| node(it, &suspended)).collect::<Vec<_>>(),
         "identification_method": it.registration.identification_method,
         "greeted": it.link.greeted,
         "opened": it.registration.opened,
@@ -252,9 +259,10 @@ fn link(it: &LinkView) -> Value {
     })
 }
 
-/// A node of a link in mode 2 or 3.
-fn node(it: &SharedNode) -> Value {
+/// A node of a link in mode 2 or 3, with whether its word about the chain counts no more.
+fn node(it: &SharedNode, suspended: &[Address]) -> Value {
     json!({
+        "suspended": suspended.contains(&it.hub_key),
         "hub_key": it.hub_key.to_string(),
         "chain_key": it.chain_key.to_string(),
         "capabilities": it.capabilities,

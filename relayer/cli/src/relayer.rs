@@ -260,7 +260,7 @@ impl Service {
             }
             // Each link has a series of nonces of its own, so that none waits for another.
             let lane = u8::try_from(served.len()).unwrap_or(0) % NONCE_LANES;
-            let Ends { hub, chain } = match self.ends(&link, lane, cancel).await {
+            let Ends { hub, chain } = match self.ends(hub, &link, lane, cancel).await {
                 Ok(Some(ends)) => ends,
                 Ok(None) => continue,
                 Err(error) => {
@@ -293,6 +293,7 @@ impl Service {
     /// Both ends of a link, where its chain is configured.
     async fn ends(
         &self,
+        client: &LedgerClient,
         link: &LinkView,
         lane: u8,
         cancel: &CancellationToken,
@@ -304,7 +305,8 @@ impl Service {
         }
         let end = self.config.evm.iter().find(|end| end.chain() == chain);
         let Some((end, account)) = end.zip(self.accounts.get(&chain)) else { return Ok(None) };
-        Ends::connect(end, link.id, hub, (&self.key, account), cancel).await.map(Some)
+        let keys = (&self.key, account);
+        Ends::connect(end, link.id, (hub, client), keys, cancel).await.map(Some)
     }
 
     fn endpoint(&self, end: &End, nonce_lane: u8) -> anyhow::Result<Endpoint> {

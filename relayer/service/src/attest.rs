@@ -10,18 +10,23 @@
 mod end;
 mod node;
 mod page;
+mod witness;
 
 pub use end::{Attested, OwnProof};
 pub use node::{Node, prove};
 pub use page::{Capabilities, RemoteNode, serve_node};
+pub use witness::{Accuser, Witness};
 
 use crate::link::Chain;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tombolo_adapter::{AdapterError, ChainHead};
+use tombolo_crypto::{digest, secp256k1};
 use tombolo_relayer_core::End;
-use tombolo_types::{Address, Class, header::Signature, id::LinkId, lane::LaneLeaf};
+use tombolo_types::{
+    Address, Class, attested::AttestedProof, header::Signature, id::LinkId, lane::LaneLeaf,
+};
 
 /// What a node is asked to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,24 @@ pub struct Statement {
     pub key_epoch: u32,
     /// What came with the leaf, for chains that read it from there.
     pub proof: Vec<u8>,
+    /// The word of the node that asks: who has others sign what is not so has signed it first.
+    pub by: Option<Word>,
+}
+
+impl Statement {
+    /// Whether a word is its signer's over this very statement; one false word would void all.
+    fn is_signed_by(&self, word: &Word) -> bool {
+        let ChainHead { height, block_id, time, .. } = self.head;
+        let leaf = digest::lane_leaf(&self.leaf);
+        let digest = digest::attested_head(self.key_epoch, leaf, height, block_id, time);
+        secp256k1::recover(digest, &word.signature) == Ok(word.signer)
+    }
+
+    /// As it is shown to the other side, with these signatures, ascending by signer.
+    fn proof_by(&self, signatures: Vec<u8>, bound: Vec<u8>) -> AttestedProof {
+        let ChainHead { height, block_id, time, .. } = self.head;
+        AttestedProof { height, block_id, time, key_epoch: self.key_epoch, signatures, bound }
+    }
 }
 
 /// A node's word on a statement.

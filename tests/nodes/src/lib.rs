@@ -10,6 +10,7 @@
 mod anvil;
 mod beacon;
 mod clique;
+mod front;
 mod geth;
 mod process;
 mod rpc;
@@ -19,6 +20,7 @@ mod transaction;
 pub use anvil::Anvil;
 pub use beacon::Beacon;
 pub use clique::{Clique, Signer};
+pub use front::{Alter, FalseFront};
 pub use geth::GethDev;
 pub use process::wait_until;
 pub use rpc::{Rpc, bytes, hash, number, quantity, text};

@@ -12,6 +12,8 @@ use tombolo_ledger::Call;
 use tombolo_swap::two_phase::{Cause, Phase, Verdict};
 use tombolo_types::{Class, Hash, header::Signature, id::Xid};
 
+/// What Bob signs.
+type Signs<'s> = &'s dyn Fn(Xid) -> Signature;
 /// What Bob does about a commit besides what he signs.
 type Deed = fn(&Pair, Xid);
 
@@ -31,7 +33,7 @@ fn an_account_consents_by_typed_data_by_its_key_by_a_call_or_by_a_deposit() {
         let own = |xid| signed(digest::authorisation(xid));
         let by_call = |_: Xid| Signature::NONE;
         let nothing: Deed = |_, _| {};
-        let cases: [(&str, &dyn Fn(Xid) -> Signature, Deed, bool); 9] = [
+        let cases: [(&str, Signs<'_>, Deed, bool); 9] = [
             ("typed data", &typed(here), nothing, true),
             ("the protocol's digest", &own, nothing, true),
             ("a call", &by_call, |pair, xid| pair.second.by(BOB, &consent(xid), 0), true),

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use tombolo_adapter::{Sink as _, Source as _, Standing};
 use tombolo_evm::{EvmAdapter, Rpc, account, deploy::Deployer, endpoints::Endpoints};
 use tombolo_islet::signer::now;
-use tombolo_proto::view::LinkStatus;
+use tombolo_proto::view::{LinkStatus, LinkView};
 use tombolo_types::{id::ChainId, verifier::ClientStatus};
 
 /// Gas of a delivery of fifty messages: so much is to be had ten times.
@@ -98,6 +98,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             format!("tombolo link create --chain {} --mode 1|2|3", known.evm.name),
         ),
         (false, _) => {
+            if let Err(error) = nodes_of_link(&network, &known, &mut findings).await {
+                findings.fault("attests", format!("{error:#}"), "see to the nodes of the hub");
+            }
             let looked = link(&network, &known, &key, &mut findings).await;
             if let Err(error) = looked {
                 findings.fault("link", format!("{error:#}"), ASK_AGAIN);
@@ -232,6 +235,33 @@ async fn link(
         findings.good("lane", found);
     }
     contract(network, known, &adapter, findings).await
+}
+
+/// Who attests for the link in modes 2 and 3, as the hub counts them. It is told whatever the chain's
+/// nodes say.
+async fn nodes_of_link(
+    network: &Network,
+    known: &Known,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let (hub, chain) = (network.ledger(HUB)?, known.chain()?);
+    let links = hub.client.links().await.context("asking the hub")?.links;
+    let to_chain = |view: &&LinkView| view.chain_id == chain && view.status != LinkStatus::Closed;
+    for view in links.iter().filter(to_chain) {
+        let link = hub.query(&format!("link/{}", view.id)).await?.unwrap_or_default();
+        for node in link["nodes"].as_array().into_iter().flatten() {
+            let found = format!("node {} attests", node["hub_key"].as_str().unwrap_or_default());
+            match node["suspended"] == true {
+                false => findings.good("attests", found),
+                true => findings.fault(
+                    "attests",
+                    format!("{found} no more: it has signed what no other node has seen"),
+                    "see to its nodes of both ledgers; then a quorum replaces the link's nodes",
+                ),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the gateway is the code that a quorum has registered.

@@ -2,15 +2,17 @@
 
 use super::EvmEnd;
 use anyhow::Context as _;
-use std::sync::Arc;
+use serde::Deserialize;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_evm::{EvmAdapter, Proof, account as account_of};
+use tombolo_proto::client::LedgerClient;
 use tombolo_relayer::{
     Chain, End, Endpoint,
-    attest::{self, Attest, Attested, Node, OwnProof, RemoteNode},
+    attest::{self, Accuser, Attest, Attested, Node, OwnProof, RemoteNode, Witness},
 };
-use tombolo_types::id::LinkId;
+use tombolo_types::{Address, id::LinkId};
 
 /// Both ends of one link.
 pub(crate) struct Ends {
@@ -24,7 +26,7 @@ impl Ends {
     pub(crate) async fn connect(
         end: &EvmEnd,
         link: LinkId,
-        hub: Endpoint,
+        (hub, client): (Endpoint, &LedgerClient),
         (key, account): (&SecretKey, &SecretKey),
         cancel: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -41,7 +43,10 @@ impl Ends {
             return Ok(Self { hub, chain: Endpoint { name: end.name.clone(), chain } });
         }
         let ends = attest::Ends { hub: Arc::clone(&hub.chain), chain: Arc::clone(&chain) };
-        let own = Arc::new(Node::new(&end.name, link, key.clone(), account.clone(), ends));
+        let (witness, accuser) = witness(client, link).await?;
+        let node = Node::new(&end.name, link, key.clone(), account.clone(), ends.clone());
+        let own = Arc::new(node.witnessed_by(witness.clone()));
+        tokio::spawn(accuser.run(witness.clone(), link, ends, cancel.child_token()));
         if let Some(listen) = end.node_listen {
             let (node, cancel) = (Arc::clone(&own), cancel.child_token());
             tokio::spawn(async move {
@@ -60,7 +65,8 @@ impl Ends {
             _ => OwnProof::LeftOut,
         };
         let attested = |inner, of, proof| -> Arc<dyn Chain> {
-            Arc::new(Attested::new(inner, of, nodes.clone(), threshold, proof))
+            let end = Attested::new(inner, of, nodes.clone(), threshold, proof);
+            Arc::new(end.witnessed_by(witness.clone()))
         };
         Ok(Self {
             hub: Endpoint {
@@ -73,4 +79,33 @@ impl Ends {
             },
         })
     }
+}
+
+/// What the hub says of a link's nodes, as far as it is used here.
+#[derive(Deserialize)]
+struct Registered {
+    nodes: Vec<RegisteredNode>,
+}
+
+#[derive(Deserialize)]
+struct RegisteredNode {
+    hub_key: String,
+    chain_key: String,
+    suspended: bool,
+}
+
+/// A witness among the nodes that the hub has registered.
+async fn witness(hub: &LedgerClient, link: LinkId) -> anyhow::Result<(Arc<Witness>, Accuser)> {
+    let page = hub.query(&format!("link/{link}"), None, 0).await?;
+    let Registered { nodes } = serde_json::from_str(&page.json).context("reading the link")?;
+    let (mut keys, mut suspended) = (BTreeSet::<Address>::new(), BTreeSet::new());
+    for node in &nodes {
+        let key = node.hub_key.parse()?;
+        keys.extend([key, node.chain_key.parse()?]);
+        if node.suspended {
+            suspended.insert((End::Chain, key));
+        }
+    }
+    let (witness, accuser) = Witness::new(keys, suspended);
+    Ok((Arc::new(witness), accuser))
 }

@@ -1,6 +1,6 @@
 //! An end of a link whose heads go out attested.
 
-use super::{Attest, AttestError, Statement, Word};
+use super::{Attest, AttestError, Statement, Witness, Word};
 use crate::link::Chain;
 use async_trait::async_trait;
 use std::{
@@ -13,11 +13,9 @@ use tombolo_adapter::{
     Ability, AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Query,
     Sink, Source, SubmitOutcome, TransactionStatus,
 };
-use tombolo_crypto::{digest, secp256k1};
 use tombolo_relayer_core::End;
 use tombolo_types::{
     Address, Epoch, Height, MessageNumber,
-    attested::AttestedProof,
     header::Signature,
     id::{LinkId, TxId},
     lane::{Delivery, LaneKey, LaneLeaf, RangeProof},
@@ -45,10 +43,12 @@ pub struct Attested<C: ?Sized = dyn Chain> {
     own_proof: OwnProof,
     /// Those who gave no word when they were asked last.
     away: Mutex<BTreeSet<String>>,
+    witness: Option<Arc<Witness>>,
 }
 
 impl<C: Chain + ?Sized> Attested<C> {
-    /// The end `of` of a link, attested by `threshold` of `nodes`.
+    /// The end `of` of a link, attested by `threshold` of `nodes`, the first of which is this
+    /// process's own.
     #[must_use]
     pub fn new(
         inner: Arc<C>,
@@ -64,7 +64,13 @@ impl<C: Chain + ?Sized> Attested<C> {
             descriptor.abilities.remove(&Ability::ClientUpdates);
         }
         let away = Mutex::default();
-        Self { inner, descriptor, of, nodes, threshold, own_proof, away }
+        Self { inner, descriptor, of, nodes, threshold, own_proof, away, witness: None }
+    }
+
+    /// Tells a witness what enough nodes have agreed to, and leaves out whom it has convicted.
+    #[must_use]
+    pub fn witnessed_by(self, witness: Arc<Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// Says once that a node gives no word, and once that it does again.
@@ -82,7 +88,8 @@ impl<C: Chain + ?Sized> Attested<C> {
         }
     }
 
-    /// Asks all nodes at once, and goes on with the first that are enough.
+    /// Asks this process's own node, then all others at once, and goes on with the first that are
+    /// enough.
     async fn proof(
         &self,
         link: LinkId,
@@ -90,48 +97,56 @@ impl<C: Chain + ?Sized> Attested<C> {
         proved: &ProvedLeaf,
         key_epoch: u32,
     ) -> Result<Vec<u8>, AdapterError> {
-        let statement = Arc::new(Statement {
+        let mut statement = Statement {
             link,
             of: self.of,
             leaf: proved.leaf.clone(),
             head: *head,
             key_epoch,
             proof: proved.head_proof.clone(),
-        });
-        let mut asked = JoinSet::new();
-        for node in &self.nodes {
-            let (node, statement) = (Arc::clone(node), Arc::clone(&statement));
-            asked.spawn(async move {
-                let word = tokio::time::timeout(WORD_WITHIN, node.attest(&statement)).await;
-                let word = word.unwrap_or_else(|_| {
-                    let why = format!("no answer within {WORD_WITHIN:?}");
-                    Err(AttestError::NoAnswer { node: node.name().to_owned(), why })
-                });
-                (node, word)
-            });
-        }
+            by: None,
+        };
         let mut words: BTreeMap<Address, Signature> = BTreeMap::new();
         let mut silent = Vec::new();
-        // Dropping the set gives up those that were not needed.
-        while words.len() < self.threshold {
-            let answer = asked.join_next().await;
-            if let Some(Ok((node, word))) = &answer {
-                self.heard(link, node.name(), word);
+        let mut hear = |node: &str, statement: &Statement, word: Result<Word, AttestError>| {
+            self.heard(link, node, &word);
+            match word {
+                Ok(word) if !statement.is_signed_by(&word) => {
+                    silent.push(format!("{} signed something else", word.signer));
+                }
+                Ok(word) if !self.counts(word.signer) => {
+                    silent.push(format!("{} is suspended", word.signer));
+                }
+                Ok(word) => drop(words.insert(word.signer, word.signature)),
+                Err(error) => silent.push(error.to_string()),
             }
-            match answer {
-                Some(Ok((_, Ok(word)))) => match is_genuine(&statement, &word) {
-                    true => drop(words.insert(word.signer, word.signature)),
-                    false => silent.push(format!("{} signed something else", word.signer)),
-                },
-                Some(Ok((_, Err(error)))) => silent.push(error.to_string()),
-                Some(Err(error)) => silent.push(error.to_string()),
+            words.len()
+        };
+        let mut nodes = self.nodes.iter();
+        let mut found = 0;
+        if let Some(own) = nodes.next() {
+            let word = word_of(&**own, &statement).await;
+            statement.by = word.as_ref().ok().cloned();
+            found = hear(own.name(), &statement, word);
+        }
+        let statement = Arc::new(statement);
+        let mut asked = JoinSet::new();
+        for node in nodes {
+            let (node, statement) = (Arc::clone(node), Arc::clone(&statement));
+            asked.spawn(async move { (word_of(&*node, &statement).await, node) });
+        }
+        // Dropping the set gives up those that were not needed.
+        while found < self.threshold {
+            match asked.join_next().await {
+                Some(Ok((word, node))) => found = hear(node.name(), &statement, word),
+                // A node's task does not panic, and nobody ends it.
+                Some(Err(_)) => {}
                 None => {
                     return Err(AdapterError::NoAnswer {
                         chain: self.inner.descriptor().chain_id,
                         doing: "asking the link's nodes to attest",
                         why: format!(
-                            "{} of {} nodes attest, {} must: {}",
-                            words.len(),
+                            "{found} of {} nodes attest, {} must: {}",
                             self.nodes.len(),
                             self.threshold,
                             silent.join("; ")
@@ -144,24 +159,27 @@ impl<C: Chain + ?Sized> Attested<C> {
             OwnProof::Included => proved.head_proof.clone(),
             OwnProof::LeftOut => Vec::new(),
         };
-        let proof = AttestedProof {
-            height: head.height,
-            block_id: head.block_id,
-            time: head.time,
-            key_epoch,
-            signatures: words.values().flat_map(|signature| signature.0).collect(),
-            bound,
-        };
+        let signatures = words.values().flat_map(|signature| signature.0).collect();
+        let proof = statement.proof_by(signatures, bound);
+        if let Some(witness) = &self.witness {
+            witness.agreed(self.of, &statement.leaf, &proof);
+        }
         Ok(proof.encode())
+    }
+
+    /// Whether the other side counts a node's word.
+    fn counts(&self, signer: Address) -> bool {
+        self.witness.as_ref().is_none_or(|witness| witness.counts(self.of, signer))
     }
 }
 
-/// Whether the word is the signer's over this very statement; one false word would void all.
-fn is_genuine(statement: &Statement, word: &Word) -> bool {
-    let Statement { leaf, head, key_epoch, .. } = statement;
-    let leaf = digest::lane_leaf(leaf);
-    let digest = digest::attested_head(*key_epoch, leaf, head.height, head.block_id, head.time);
-    secp256k1::recover(digest, &word.signature) == Ok(word.signer)
+/// A node's word, which may not take long.
+async fn word_of(node: &dyn Attest, statement: &Statement) -> Result<Word, AttestError> {
+    let word = tokio::time::timeout(WORD_WITHIN, node.attest(statement)).await;
+    word.unwrap_or_else(|_| {
+        let why = format!("no answer within {WORD_WITHIN:?}");
+        Err(AttestError::NoAnswer { node: node.name().to_owned(), why })
+    })
 }
 
 impl<C: Chain + ?Sized> Declare for Attested<C> {

@@ -1,11 +1,12 @@
 //! A node that attests what it reads from its own nodes of both chains.
 
-use super::{Attest, AttestError, Ends, Statement, Word};
+use super::{Attest, AttestError, Ends, Statement, Witness, Word};
 use async_trait::async_trait;
+use std::sync::Arc;
 use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_relayer_core::End;
 use tombolo_types::{
-    Address,
+    Address, Class,
     attested::{INTERWORKING, SharedNode},
     id::{ChainId, LinkId},
 };
@@ -19,6 +20,7 @@ pub struct Node {
     /// Signs what is read from the hub; the chain's gateway knows it.
     chain_key: SecretKey,
     ends: Ends,
+    witness: Option<Arc<Witness>>,
 }
 
 impl Node {
@@ -31,7 +33,13 @@ impl Node {
         chain_key: SecretKey,
         ends: Ends,
     ) -> Self {
-        Self { name: name.to_owned(), link, hub_key, chain_key, ends }
+        Self { name: name.to_owned(), link, hub_key, chain_key, ends, witness: None }
+    }
+
+    /// Tells a witness what others state and its own chain contradicts.
+    #[must_use]
+    pub fn witnessed_by(self, witness: Arc<Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// The link that it serves.
@@ -78,16 +86,22 @@ impl Attest for Node {
     }
 
     async fn attest(&self, statement: &Statement) -> Result<Word, AttestError> {
-        let Statement { link, of, leaf, head, key_epoch, proof } = statement;
+        let Statement { link, of, leaf, head, key_epoch, proof, by } = statement;
         if *link != self.link || leaf.link != self.link {
             return Err(AttestError::Refused {
                 node: self.name.clone(),
-                class: tombolo_types::Class::NotFound,
+                class: Class::NotFound,
                 message: format!("this node serves link {}, not {link}", self.link),
             });
         }
         let confirmed = self.ends.of(*of).confirm(head, leaf, proof).await;
-        confirmed.map_err(|source| AttestError::Unconfirmed { node: self.name.clone(), source })?;
+        if let Err(source) = confirmed {
+            let contradicts = source.class() == Class::Proof;
+            if let (true, Some(witness), Some(by)) = (contradicts, &self.witness, by) {
+                witness.deviates(statement, by);
+            }
+            return Err(AttestError::Unconfirmed { node: self.name.clone(), source });
+        }
         let digest = digest::attested_head(
             *key_epoch,
             digest::lane_leaf(leaf),

@@ -36,6 +36,8 @@ struct WireStatement {
     time_ms: u64,
     key_epoch: u32,
     proof: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<WireWord>,
 }
 
 /// A word on the wire.
@@ -76,7 +78,21 @@ impl From<&Statement> for WireStatement {
             time_ms: it.head.time.0,
             key_epoch: it.key_epoch,
             proof: hex::encode(&it.proof),
+            by: it.by.as_ref().map(WireWord::from),
         }
+    }
+}
+
+impl From<&Word> for WireWord {
+    fn from(it: &Word) -> Self {
+        Self { signer: it.signer.to_string(), signature: hex::encode(it.signature.0) }
+    }
+}
+
+impl WireWord {
+    fn word(&self) -> Option<Word> {
+        let signature = hex::decode(&self.signature).ok()?.try_into().ok()?;
+        Some(Word { signer: self.signer.parse().ok()?, signature: Signature(signature) })
     }
 }
 
@@ -98,6 +114,10 @@ impl TryFrom<WireStatement> for Statement {
             },
             key_epoch: it.key_epoch,
             proof: bytes("proof", &it.proof)?,
+            by: match &it.by {
+                None => None,
+                Some(word) => Some(word.word().ok_or_else(|| malformed("by"))?),
+            },
         })
     }
 }
@@ -139,10 +159,7 @@ async fn attest(
 ) -> Result<Json<WireWord>, (StatusCode, Json<WireRefusal>)> {
     let statement = Statement::try_from(asked).map_err(refused)?;
     match node.attest(&statement).await {
-        Ok(word) => Ok(Json(WireWord {
-            signer: word.signer.to_string(),
-            signature: hex::encode(word.signature.0),
-        })),
+        Ok(word) => Ok(Json(WireWord::from(&word))),
         Err(error) => {
             tracing::warn!(link = %statement.link, %error, "statement not attested");
             let class = match &error {
@@ -218,11 +235,6 @@ impl Attest for RemoteNode {
             });
         }
         let word: WireWord = answer.json().await.map_err(|error| self.no_answer(error))?;
-        let signature = hex::decode(&word.signature).ok().and_then(|bytes| bytes.try_into().ok());
-        let signer = word.signer.parse().ok();
-        match (signer, signature) {
-            (Some(signer), Some(signature)) => Ok(Word { signer, signature: Signature(signature) }),
-            _ => Err(self.no_answer("the word is malformed")),
-        }
+        word.word().ok_or_else(|| self.no_answer("the word is malformed"))
     }
 }

@@ -8,10 +8,11 @@ use tombolo_crypto::{
     attested::Attested as HeadVerifier, client::LightClient, digest, secp256k1::SecretKey,
 };
 use tombolo_relayer::attest::{
-    Attest, AttestError, Attested, Ends, Node, OwnProof, RemoteNode, Statement, Word, serve_node,
+    Attest, AttestError, Attested, Ends, Node, OwnProof, RemoteNode, Statement, Witness, Word,
+    serve_node,
 };
 use tombolo_relayer_core::End;
-use tombolo_sim::{Pair, Settings, open_pair};
+use tombolo_sim::{Lie, Pair, Settings, open_pair};
 use tombolo_types::{
     Address, Class, Hash, MessageNumber,
     attested::{AttestedAnchor, AttestedProof, Deviation},
@@ -178,6 +179,7 @@ async fn a26_a_lying_node_is_left_out_and_its_word_is_evidence() {
         head: head.head,
         key_epoch: 0,
         proof: Vec::new(),
+        by: None,
     };
     let lie = LaneLeaf { root: Hash([1; 32]), ..proved.leaf.clone() };
     let word = Liar.attest(&statement).await.unwrap();
@@ -208,6 +210,7 @@ async fn a23_a_node_believes_its_own_chain_alone() {
         head: head.head,
         key_epoch: 0,
         proof: proved.head_proof.clone(),
+        by: None,
     };
     let word = node.attest(&honest).await.unwrap();
     assert_eq!(word, sign(&honest.leaf, &honest, &key(1)));
@@ -266,10 +269,75 @@ async fn a_trusted_node_goes_with_the_chains_own_proof() {
         head: head.head,
         key_epoch: 0,
         proof: Vec::new(),
+        by: None,
     };
     let mut forged = AttestedProof::decode(&proved.head_proof).unwrap();
     forged.signatures = sign(&lie, &statement, &key(1)).signature.0.to_vec();
     let verdict = verifier().head(&client, pair.chain.now(), &forged.encode(), &lie);
     assert!(matches!(&verdict, Err(HeadError::Refused(refusal)) if refusal.class == Class::Tamper));
     assert_eq!(MessageNumber(proved.leaf.size).0, 3);
+}
+
+/// Signs whatever it is told, with one key.
+struct Blind(u8);
+
+#[async_trait]
+impl Attest for Blind {
+    fn name(&self) -> &str {
+        "blind"
+    }
+
+    async fn attest(&self, statement: &Statement) -> Result<Word, AttestError> {
+        Ok(sign(&statement.leaf, statement, &key(self.0)))
+    }
+}
+
+/// Who wants others to sign must sign first: so a lie convicts its author, and its word is left out
+/// from then on. A stranger's convicts nobody.
+///
+/// Attack: A23, A26. Req: Y4560-10.2-3.2
+#[tokio::test]
+async fn a26_who_has_others_asked_to_sign_a_lie_has_signed_it() {
+    let pair = pair();
+    let client = client(&pair, 3, &[1, 2, 3], 2, false);
+    let keys = [1, 2, 3].map(|number| key(number).address());
+    let (witness, _accuser) = Witness::new(keys.into(), Default::default());
+    let witness = Arc::new(witness);
+    let honest: Arc<dyn Attest> = Arc::new(node(&pair, 1).witnessed_by(witness.clone()));
+    let counts = |number| witness.counts(End::Chain, key(number).address());
+    let lies_of = |number: u8| {
+        let forger = pair.chain_adapter();
+        forger.tell(Some(Lie::Forger));
+        let nodes: Vec<Arc<dyn Attest>> = vec![Arc::new(Blind(number)), honest.clone()];
+        Attested::new(Arc::new(forger), End::Chain, nodes, 2, OwnProof::LeftOut)
+    };
+    let nodes = vec![honest.clone(), Arc::new(node(&pair, 3)), Arc::new(node(&pair, 2))];
+    let chain = Arc::new(pair.chain_adapter());
+    let end = Attested::new(chain, End::Chain, nodes, 2, OwnProof::LeftOut);
+    let end = end.witnessed_by(witness.clone());
+
+    for liar in [9, 3] {
+        let refused = lies_of(liar).head(pair.link, &view(&pair, &client)).await.unwrap_err();
+        assert_eq!(refused.class(), Class::Timeout, "{refused}");
+    }
+    assert!(counts(3), "the honest have agreed to nothing yet");
+    assert_eq!(shown(&pair, &client, &end).await, Ok(Ok(())));
+    assert_eq!([1, 2, 3, 9].map(counts), [true, true, false, true]);
+
+    let head = end.head(pair.link, &view(&pair, &client)).await.unwrap();
+    let proof = AttestedProof::decode(&head.lanes[0].head_proof).unwrap();
+    let signed = |number: u8| {
+        let statement = Statement {
+            link: pair.link,
+            of: End::Chain,
+            leaf: head.lanes[0].leaf.clone(),
+            head: head.head,
+            key_epoch: 0,
+            proof: Vec::new(),
+            by: None,
+        };
+        let signature = sign(&statement.leaf, &statement, &key(number)).signature;
+        proof.signatures.chunks(65).any(|known| known == signature.0)
+    };
+    assert_eq!([1, 2, 3].map(signed), [true, true, false]);
 }
