@@ -69,7 +69,7 @@ pub(crate) struct Integration {
 
 impl Integration {
     /// From a running node and a running devnet to an open link.
-    fn new(devnet: Devnet, rpc: &Rpc, key: &str, words: &[&str], mode: &str) -> Self {
+    pub(crate) fn new(devnet: Devnet, rpc: &Rpc, key: &str, words: &[&str], mode: &str) -> Self {
         Self::shared(devnet, rpc, key, words, &[mode])
     }
 
@@ -182,7 +182,7 @@ impl Integration {
     }
 
     /// Pays on the islet one way and on the chain the other, all or nothing.
-    async fn commit(&self, funded: &Sender) {
+    pub(crate) async fn commit(&self, funded: &Sender) {
         const NATIVE: AssetId = AssetId::ZERO;
         let hub = self.devnet.ledger("hub").await;
         let islet = self.devnet.ledger("seattle").await;
@@ -401,7 +401,7 @@ fn an_islet_and_a_clique_chain_share_commit_and_move_without_a_trusted_party() {
 
 /// Mode 2 on a chain without a root of its own: one node is trusted, and every record says so.
 ///
-/// Req: Y4560-10.2-2.1, PRJ-1-1
+/// Req: Y4560-10.2-2.1, Y4560-10.2-2.2, PRJ-1-1
 #[test]
 fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
     let _alone = alone();
@@ -417,7 +417,34 @@ fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
     let doctor = ["chain", "doctor", "--json", "--chain", NAME, "--home"];
     let doctor = [&doctor[..], &[linked.devnet.home.to_str().unwrap()]].concat();
     assert_eq!(last_json(&good(&doctor))["faults"], 0);
+    let metadata = ["link", "metadata", "--json", "--chain", NAME, "--home"];
+    let metadata = [&metadata[..], &[linked.devnet.home.to_str().unwrap()]].concat();
+    let seen = last_json(&good(&metadata));
+    let rows = |seen: &Value, side: usize| seen["sides"][side]["rows"].as_array().unwrap().clone();
+    let (hub, there) = (rows(&seen, 0), rows(&seen, 1));
+    let kinds: Vec<_> = hub.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "weather").count(), 4, "{seen}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "calibration").count(), 1, "{seen}");
+    for (hub, there) in hub.iter().zip(&there) {
+        assert_eq!((&hub["data_id"], &hub["version"]), (&there["data_id"], &there["version"]));
+        let at_home = hub["class"] == "open" && there["standing"] == "here";
+        assert_eq!(hub["fingerprint"] == there["fingerprint"], !at_home, "{seen}");
+    }
     drop(anvil);
+    let stale = tombolo(&metadata);
+    assert_eq!(stale.status.code(), Some(1));
+    let error = String::from_utf8(stale.stderr).unwrap();
+    assert!(error.contains("E_TIMEOUT"), "{error}");
+    let stale = last_json(&String::from_utf8(stale.stdout).unwrap());
+    assert_eq!([0, 1].map(|side| stale["sides"][side]["stale"] == true), [false, true]);
+    assert_eq!(rows(&stale, 1), there);
+    // Relaying has stopped, and says why.
+    let relayer = linked.devnet.serves("relayer").to_string();
+    let status = ["relayer", "status", "--json", "--status", &relayer];
+    eventually("the relayer says that the chain is away", PATIENCE, || {
+        let said = String::from_utf8(tombolo(&status).stdout).unwrap();
+        said.contains("E_TIMEOUT").then_some(())
+    });
     let ill = tombolo(&doctor);
     assert_eq!(ill.status.code(), Some(1));
     let ill = last_json(&String::from_utf8(ill.stdout).unwrap());
@@ -442,22 +469,6 @@ fn an_islet_and_ethereum_share_and_commit_without_a_trusted_party() {
         Some(_) => run(linked.commit(&network.sender())),
         None => skipped(&format!("two-phase commit on proof of stake takes 5 min; set {LONG}=1")),
     }
-}
-
-/// Mode 2 on a chain with a root of its own: the trusted node is bounded by the chain's seals.
-///
-/// Req: Y4560-10.2-2.1, PRJ-1-1
-#[test]
-fn a_trusted_node_is_bounded_by_the_seals_of_a_clique_chain() {
-    let _alone = alone();
-    let Some(network) = Clique::start(1, 1_000) else { return };
-    let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
-    let words = [&proof[..], &["--finality-depth", "2"]].concat();
-    let linked = Integration::new(Devnet::up(), network.rpc(), GETH_KEY, &words, "2");
-    run(async {
-        linked.share(1, false).await;
-        linked.commit(&network.sender()).await;
-    });
 }
 
 /// The tutorial's own words, one after the other, with this node and this folder. What it asks its

@@ -3,6 +3,7 @@
 //! It decides nothing: what it says is proved to the other side's verifier, attested, or asked
 //! again. What it keeps (events, validator sets) is a cache that a restart fills from the chain.
 
+mod items;
 mod read;
 mod sink;
 mod source;
@@ -21,6 +22,7 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use async_trait::async_trait;
+pub use items::{ItemStanding, ItemThere};
 pub(crate) use read::View;
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -142,11 +142,22 @@ sol! {
         function hello() external;
     }
 
-    /// Balances for two-phase commit, as a wallet uses them.
+    /// Open data.
+    interface IRegistry {
+        function item(bytes32 dataId) external view returns (uint32 itemVersion, uint8 standing);
+        function isAnchored(
+            bytes32 dataId, uint32 itemVersion, bytes32 fingerprint, bytes32 sourceChain
+        ) external view returns (bool);
+    }
+
+    /// What two-phase commit locks, and balances for it, as a wallet uses them.
     interface IVault {
         function deposit(bytes32 asset, uint128 amount, bytes32 xid)
             external payable returns (uint128 credited);
         function balanceOf(address account, bytes32 asset) external view returns (uint128);
+        function closedItem(bytes32 dataId) external view returns (
+            uint8 standing, uint32 itemVersion, bytes32 fingerprint, address holder
+        );
     }
 
     /// What a gateway is born with.

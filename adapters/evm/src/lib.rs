@@ -24,7 +24,7 @@ mod submit;
 mod transport;
 
 pub use account::account;
-pub use adapter::EvmAdapter;
+pub use adapter::{EvmAdapter, ItemStanding, ItemThere};
 pub use config::{CLIQUE, Config, ETHEREUM, Finality, Proof, Rpc};
 pub use consent::Consents;
 pub use htlc::{EvmHtlc, HtlcConfig};

@@ -7,6 +7,7 @@ pub(crate) mod declare;
 mod doctor;
 mod ends;
 mod known;
+mod metadata;
 mod nodes;
 
 use crate::network::Network;
@@ -44,6 +45,8 @@ pub(crate) enum AddCommand {
 pub(crate) enum LinkCommand {
     /// Creates a gateway on a chain, registers the link to it, has it served and opens it.
     Create(create::Arguments),
+    /// Shows what the two ledgers of a link say of the items that concern both.
+    Metadata(metadata::Arguments),
 }
 
 pub(crate) async fn run_chain(command: ChainCommand) -> anyhow::Result<()> {
@@ -57,6 +60,7 @@ pub(crate) async fn run_chain(command: ChainCommand) -> anyhow::Result<()> {
 pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
     match command {
         LinkCommand::Create(arguments) => create::run(arguments).await,
+        LinkCommand::Metadata(arguments) => metadata::run(arguments).await,
     }
 }
 
