@@ -1,14 +1,14 @@
 //! Links of mode 3 in processes: several relayers attest, one is killed, one lies.
 
 use crate::{
-    evm::{ANVIL_KEY, GETH_KEY, Integration, NAME, hex},
+    evm::{ANVIL_KEY, GETH_KEY, Integration, LONG, NAME, hex},
     network::Devnet,
     party::until,
     run::{good, last_json, run, tombolo},
 };
 use serde_json::Value;
 use tombolo_crypto::keccak256::keccak256;
-use tombolo_test_nodes::{Anvil, Clique, FalseFront, alone};
+use tombolo_test_nodes::{Anvil, Beacon, Clique, FalseFront, alone, skipped};
 
 /// Mode 3: two of three relayers attest, each by its own keys and node; one is killed in the middle
 /// of traffic, and nothing is lost.
@@ -35,18 +35,28 @@ fn two_of_three_shared_nodes_go_on_when_the_third_is_killed() {
     });
 }
 
-/// Another root of every lane than the gateway has.
-fn another_root(request: &Value, answer: &mut Value) {
+/// Another word of every lane's leaf than the gateway has.
+fn another_word(place: usize, request: &Value, answer: &mut Value) {
     let data = &request["params"][0]["input"];
     let selector = hex(&keccak256(b"laneLeaf(uint32)").0[..4]);
     if !data.as_str().is_some_and(|data| data.starts_with(&format!("0x{selector}"))) {
         return;
     }
     if let Some(words) = answer["result"].as_str() {
-        let root = 2 + 64 * 5;
-        answer["result"] =
-            format!("{}{}{}", &words[..root], "66".repeat(32), &words[root + 64..]).into();
+        let at = 2 + 64 * place;
+        let other = format!("{:0>64}", "66");
+        answer["result"] = format!("{}{other}{}", &words[..at], &words[at + 64..]).into();
     }
+}
+
+/// What was sent.
+fn another_root(request: &Value, answer: &mut Value) {
+    another_word(5, request, answer);
+}
+
+/// A field that nothing but the hub's verifier reads.
+fn another_trust_epoch(request: &Value, answer: &mut Value) {
+    another_word(11, request, answer);
 }
 
 /// Mode 3, where one of the three reads from a node that lies: nothing of the lie passes, whoever
@@ -59,7 +69,7 @@ fn a23_of_three_shared_nodes_the_one_that_lies_is_named_and_left_out() {
     let _alone = alone();
     let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
     let front = FalseFront::of(&anvil.rpc, another_root);
-    let rpc = ["--rpc", anvil.rpc.url(), "--rpc", &front.url];
+    let rpc = ["--rpc", anvil.rpc.url(), "--rpc", front.rpc.url()];
     let words = [&rpc[..], &["--proof", "none", "--finality-depth", "0"]].concat();
     let shared = ["3", "--nodes", "3", "--threshold", "2", "--allow", "weather=share"];
     let linked = Integration::shared(Devnet::up(), &anvil.rpc, ANVIL_KEY, &words, &shared);
@@ -87,10 +97,78 @@ fn a23_of_three_shared_nodes_the_one_that_lies_is_named_and_left_out() {
         let bad = |what| findings.iter().find(|it| it["what"] == what && it["good"] == false);
         let named = |what, who: &str| bad(what).unwrap()["found"].as_str().unwrap().contains(who);
         assert!(named("attests", &liar), "{ill}");
-        assert!(named("link", &front.url), "{ill}");
+        assert!(named("link", front.rpc.url()), "{ill}");
         assert!(linked.devnet.log("relayer").contains(&liar));
         // The one that is convicted counts no more, also where it tells the truth again.
         front.lie(false);
         linked.share(2, false).await;
+    });
+}
+
+/// A trusted node that attests what the chain's own proof does not hold: nothing of it is taken, the
+/// node's log calls an operator, and the record names it. What it attests of the hub still passes.
+async fn a_lie_is_found_out(linked: &Integration, front: &FalseFront) {
+    let hub = linked.devnet.ledger("hub").await;
+    let waiting = || async {
+        let lane = hub.data_lane(linked.link_id()).await;
+        lane.size - lane.taken
+    };
+    until("all is acknowledged", || async { (waiting().await == 0).then_some(()) }).await;
+    front.lie(true);
+    linked.share(1, false).await;
+    let query = ["audit", "query", "--json", "--node", hub.client.address()];
+    let link = linked.link["link"].as_str().unwrap();
+    let query = [&query[..], &["--link", link, "--class", "E_TAMPER"]].concat();
+    let found = until("the hub has refused it", || async {
+        good(&query).lines().next().map(str::to_owned)
+    })
+    .await;
+    let relayer = linked.devnet.party("relayer").identity().to_string();
+    assert!(found.contains(&relayer), "{found}");
+    assert!(waiting().await > 0);
+    let log = linked.devnet.log("relayer");
+    let alarm = log.lines().find(|line| line.contains("link is stuck")).unwrap();
+    assert!(alarm.contains("ERROR") && alarm.contains("E_TAMPER"), "{alarm}");
+    front.lie(false);
+    until("what was meant is taken", || async { (waiting().await == 0).then_some(()) }).await;
+}
+
+/// Mode 2 on a chain with a root of its own: the trusted node is bounded by the chain's seals, also
+/// where it lies.
+///
+/// Attack: A23. Req: Y4560-10.2-2.1, PRJ-1-1
+#[test]
+fn a_trusted_node_is_bounded_by_the_seals_of_a_clique_chain() {
+    let _alone = alone();
+    let Some(network) = Clique::start(1, 1_000) else { return };
+    let front = FalseFront::of(network.rpc(), another_trust_epoch);
+    let proof = ["--proof", "clique", "--clique-period", "1", "--clique-epoch", "1000"];
+    let words = [&proof[..], &["--finality-depth", "2"]].concat();
+    let linked = Integration::new(Devnet::up(), &front.rpc, GETH_KEY, &words, "2");
+    run(async {
+        linked.share(1, false).await;
+        linked.commit(&network.sender()).await;
+        a_lie_is_found_out(&linked, &front).await;
+    });
+}
+
+/// The same on proof of stake: it is bounded by the sync committees.
+///
+/// Attack: A23. Req: Y4560-10.2-2.1, PRJ-1-1
+#[test]
+fn a_trusted_node_is_bounded_by_the_sync_committees_of_proof_of_stake() {
+    if std::env::var_os(LONG).is_none() {
+        return skipped(&format!("mode 2 on proof of stake takes minutes; set {LONG}=1"));
+    }
+    let _alone = alone();
+    let Some(network) = Beacon::start() else { return };
+    // There must be something final to start from.
+    let _ = network.finality_update(8);
+    let front = FalseFront::of(&network.execution, another_trust_epoch);
+    let words = ["--proof", "beacon", "--beacon", network.consensus.url()];
+    let linked = Integration::new(Devnet::up(), &front.rpc, GETH_KEY, &words, "2");
+    run(async {
+        linked.share(1, false).await;
+        a_lie_is_found_out(&linked, &front).await;
     });
 }

@@ -120,9 +120,9 @@ fn remedy_of(class: Class) -> Remedy {
         | Class::State
         | Class::Timeout
         | Class::Proof
-        | Class::ClosedCopy
-        | Class::Tamper => Remedy::GiveUp,
-        // Our keys, our rights, our program or the money: none of it mends itself.
+        | Class::ClosedCopy => Remedy::GiveUp,
+        // What was brought is not what the chain's own proof holds: somebody lies to us. And our keys,
+        // our rights, our program or the money: none of it mends itself.
         Class::Version
         | Class::Format
         | Class::Auth
@@ -132,7 +132,8 @@ fn remedy_of(class: Class) -> Remedy {
         | Class::Policy
         | Class::Quorum
         | Class::Unsupported
-        | Class::Funds => Remedy::AskOperator,
+        | Class::Funds
+        | Class::Tamper => Remedy::AskOperator,
     }
 }
 
@@ -176,6 +177,7 @@ mod tests {
             (refused(Class::Replay), Class::Replay, Remedy::GiveUp),
             (refused(Class::Proof), Class::Proof, Remedy::GiveUp),
             (refused(Class::Auth), Class::Auth, Remedy::AskOperator),
+            (refused(Class::Tamper), Class::Tamper, Remedy::AskOperator),
         ];
         for (error, class, remedy) in table {
             assert_eq!((error.class(), error.remedy()), (class, remedy), "{error}");

@@ -19,8 +19,8 @@ pub type Alter = fn(request: &Value, answer: &mut Value);
 /// Where a front listens, and whether it lies.
 #[derive(Debug)]
 pub struct FalseFront {
-    /// Its interface, as one node's.
-    pub url: String,
+    /// Its interface, as a node's.
+    pub rpc: Rpc,
     lies: Arc<AtomicBool>,
 }
 
@@ -30,7 +30,7 @@ impl FalseFront {
     #[must_use]
     pub fn of(node: &Rpc, alter: Alter) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound port"));
+        let rpc = Rpc::new(listener.local_addr().expect("a bound port").port());
         let lies = Arc::new(AtomicBool::new(false));
         let (node, told) = (node.url().to_owned(), lies.clone());
         thread::spawn(move || {
@@ -39,7 +39,7 @@ impl FalseFront {
                 thread::spawn(move || serve(stream, &node, &told, alter));
             }
         });
-        Self { url, lies }
+        Self { rpc, lies }
     }
 
     /// Has it lie, or tell the truth again.
