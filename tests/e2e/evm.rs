@@ -120,6 +120,11 @@ impl Integration {
         Self { devnet, rpc: rpc.clone(), link }
     }
 
+    /// A link that was created already, as `link create` has described it.
+    pub(crate) fn of(devnet: Devnet, rpc: &Rpc, link: Value) -> Self {
+        Self { devnet: Rc::new(devnet), rpc: rpc.clone(), link }
+    }
+
     pub(crate) fn chain(&self) -> ChainId {
         self.link["chain"].as_str().unwrap().parse().unwrap()
     }

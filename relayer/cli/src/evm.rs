@@ -9,6 +9,7 @@ mod ends;
 mod known;
 mod metadata;
 mod nodes;
+mod prove;
 
 use crate::network::Network;
 pub(crate) use config::{EvmEnd, RawEvm, RawProof};
@@ -45,6 +46,8 @@ pub(crate) enum AddCommand {
 pub(crate) enum LinkCommand {
     /// Creates a gateway on a chain, registers the link to it, has it served and opens it.
     Create(create::Arguments),
+    /// Proves, on its owner's machine, the two keys of a node of mode 3.
+    Prove(prove::Arguments),
     /// Shows what the two ledgers of a link say of the items that concern both.
     Metadata(metadata::Arguments),
 }
@@ -60,6 +63,7 @@ pub(crate) async fn run_chain(command: ChainCommand) -> anyhow::Result<()> {
 pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
     match command {
         LinkCommand::Create(arguments) => create::run(arguments).await,
+        LinkCommand::Prove(arguments) => prove::run(&arguments),
         LinkCommand::Metadata(arguments) => metadata::run(arguments).await,
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use anyhow::{Context as _, ensure};
 use draft::Draft;
+pub(crate) use draft::signature;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tombolo_crypto::{digest, secp256k1};

@@ -2,7 +2,7 @@
 
 use super::artifact;
 use crate::{
-    contract::{IAttestedGateway, IControl, IGateway, IHubGateway, IVault},
+    contract::{IAttestedGateway, IControl, IGateway, IHubGateway, IRegistry, IVault},
     htlc::abi::IHtlc,
 };
 use alloy::primitives::keccak256;
@@ -39,7 +39,7 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn whatever_is_called_is_offered() {
-    let calls: [(&str, &[[u8; 4]], &str); 7] = [
+    let calls: [(&str, &[[u8; 4]], &str); 8] = [
         ("gateway", IGateway::IGatewayCalls::SELECTORS, artifact::GATEWAY),
         ("gateway", IHubGateway::IHubGatewayCalls::SELECTORS, artifact::GATEWAY),
         ("attested gateway", IGateway::IGatewayCalls::SELECTORS, artifact::ATTESTED_GATEWAY),
@@ -49,6 +49,7 @@ fn whatever_is_called_is_offered() {
             artifact::ATTESTED_GATEWAY,
         ),
         ("control", IControl::IControlCalls::SELECTORS, artifact::CONTROL),
+        ("registry", IRegistry::IRegistryCalls::SELECTORS, artifact::REGISTRY),
         ("vault", IVault::IVaultCalls::SELECTORS, artifact::VAULT),
         ("hash-timelocks", IHtlc::IHtlcCalls::SELECTORS, artifact::HTLC),
     ];

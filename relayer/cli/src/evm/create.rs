@@ -1,6 +1,9 @@
 //! `tombolo link create`: a gateway on an EVM chain, and the link to it.
 
-use super::{known::Known, nodes::LinkNodes};
+use super::{
+    known::Known,
+    nodes::{LinkNodes, Others, Wanted},
+};
 use crate::{
     network::{HUB, Network, RELAYER},
     output,
@@ -9,7 +12,7 @@ use crate::{
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 use tombolo_crypto::{attested, digest};
 use tombolo_evm::deploy::{Believes, Deployed, Deployer, NewGateway};
 use tombolo_hub::govern::{Act, NewLink};
@@ -22,8 +25,9 @@ use tombolo_types::{
     link_policy::{LinkPolicy, PolicyBit, TypeRule},
 };
 
-/// How long a Hello may take: until its block is final there, and then here.
-const GREETED_WITHIN: Duration = Duration::from_secs(180);
+/// How long a Hello, or the news of all identities, may take: until it is final there, twice at the
+/// most. Ethereum's main network takes a quarter of an hour to finalise.
+const GREETED_WITHIN: Duration = Duration::from_secs(3_600);
 /// The council of a new gateway, by the names of its members' keys.
 const COUNCIL: [&str; 3] = ["council-1", "council-2", "council-3"];
 const COUNCIL_THRESHOLD: u32 = 2;
@@ -54,6 +58,13 @@ pub(crate) struct Arguments {
     /// Mode 3: how many nodes; each but the first is a new relayer of this network.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=16))]
     nodes: u8,
+    /// Mode 3: a node of another owner, by the file that `tombolo link prove` has written; give one for
+    /// each. The network's own relayer is the first node, and none is made besides.
+    #[arg(long, value_name = "FILE", requires = "node_listen")]
+    node: Vec<PathBuf>,
+    /// Mode 3 with other owners: where their nodes ask this network's.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "nodes")]
+    node_listen: Option<SocketAddr>,
     /// Mode 3: how many of them must attest. Default: more than half.
     #[arg(long)]
     threshold: Option<u8>,
@@ -76,8 +87,7 @@ pub(crate) struct Plan {
     parties: Parties,
     known: Known,
     mode: u8,
-    /// How many nodes, and how many of them must attest; none in mode 1.
-    shared: (u8, u32),
+    shared: Wanted,
     policy: Option<LinkPolicy>,
     deployer: Deployer,
 }
@@ -94,9 +104,17 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut plan = Plan::read(&arguments).await?;
     plan.say().await?;
     if arguments.dry_run {
+        if arguments.json && plan.shared.others.is_some() {
+            let gateway = plan.next_gateway().await?;
+            output::json(&json!({
+                "hub": plan.hub.chain.to_string(), "link": plan.link(gateway).to_string(),
+                "gateway": gateway.to_string(), "created": false,
+            }));
+        }
         eprintln!("nothing was done; leave --dry-run out to create the link");
         return Ok(());
     }
+    plan.shared.ensure_enough()?;
     let Created { deployed, link, relayers } = plan.create().await?;
     for relayer in &relayers {
         plan.network.restart(relayer).await?;
@@ -125,16 +143,13 @@ impl Plan {
         let network = Network::open(&arguments.home)?;
         let known = Known::read(&network, &arguments.chain)?;
         let shared = match arguments.mode {
-            1 => (0, 0),
-            2 => (1, 1),
+            1 => Wanted::none(),
+            2 => Wanted::one(),
             _ => {
-                let threshold = arguments.threshold.unwrap_or(arguments.nodes / 2 + 1);
-                ensure!(
-                    2 * threshold > arguments.nodes && threshold <= arguments.nodes,
-                    "{threshold} of {} nodes is not more than half",
-                    arguments.nodes
-                );
-                (arguments.nodes, threshold.into())
+                let others = arguments
+                    .node_listen
+                    .map(|listen| Others { listen, files: arguments.node.clone() });
+                Wanted::several(arguments.nodes, arguments.threshold, others)?
             }
         };
         let policy = (arguments.mode == 3).then(|| policy(&arguments.allow)).transpose()?;
@@ -143,14 +158,14 @@ impl Plan {
 
     /// A link in mode 2, whose one trusted node is the network's relayer.
     pub(crate) async fn by_one_node(network: Network, known: Known) -> anyhow::Result<Self> {
-        Self::of(network, known, 2, (1, 1), None).await
+        Self::of(network, known, 2, Wanted::one(), None).await
     }
 
     async fn of(
         network: Network,
         known: Known,
         mode: u8,
-        shared: (u8, u32),
+        shared: Wanted,
         policy: Option<LinkPolicy>,
     ) -> anyhow::Result<Self> {
         let account = network.key_of(RELAYER, &known.evm.account)?;
@@ -187,13 +202,21 @@ impl Plan {
         gateway.map(|gateway| gateway.parse().context("reading the chain's gateway")).transpose()
     }
 
+    /// That gateway, or where the next one will stand, as long as the account sends nothing before.
+    async fn next_gateway(&self) -> anyhow::Result<Address> {
+        match self.begun()? {
+            Some(gateway) => Ok(gateway),
+            None => Ok(Address(self.deployer.contract_after(0).await?.0.0)),
+        }
+    }
+
     fn link(&self, gateway: Address) -> LinkId {
         digest::link_id(self.hub.chain, self.chain(), gateway, 1)
     }
 
     async fn say(&self) -> anyhow::Result<()> {
         let proof = self.known.verifier(&self.deployer).await?;
-        let (nodes, threshold) = self.shared;
+        let Wanted { count: nodes, threshold, .. } = self.shared;
         let (verifier, unbounded) = match (self.mode, &proof) {
             (1, Some((kind, _))) => ((*kind).to_owned(), false),
             (1, None) => bail!(
@@ -220,6 +243,13 @@ impl Plan {
         if self.mode == 3 {
             eprintln!("  register {} relayers, and agree to what may pass", nodes - 1);
         }
+        if self.shared.others.is_some() {
+            let (hub, link) = (self.hub.chain, self.link(self.next_gateway().await?));
+            eprintln!("each other owner proves its node before, on its own machine:");
+            eprintln!(
+                "  tombolo link prove --hub {hub} --link {link} --name … --account … --url …"
+            );
+        }
         eprintln!("at the relayers: serve the link; the first is started anew");
         Ok(())
     }
@@ -231,9 +261,19 @@ impl Plan {
             1 => None,
             2 => Some(LinkNodes::one(&self.network, &self.known)?),
             _ => {
-                let they = (&self.hub, &self.parties, &self.deployer);
-                let known = &self.known;
-                Some(LinkNodes::several(&mut self.network, known, they, self.shared).await?)
+                let link = self.link(self.next_gateway().await?);
+                let (known, wanted) = (&self.known, &self.shared);
+                Some(match &wanted.others {
+                    None => {
+                        let they = (&self.hub, &self.parties, &self.deployer);
+                        LinkNodes::several(&mut self.network, known, they, wanted).await?
+                    }
+                    Some(others) => {
+                        let they = (&self.hub, &self.parties, link);
+                        let threshold = wanted.threshold;
+                        LinkNodes::of_owners(&self.network, known, they, others, threshold).await?
+                    }
+                })
             }
         };
         let deployed = self.gateway(nodes.as_ref()).await?;
@@ -261,7 +301,7 @@ impl Plan {
             );
             return Ok(deployed);
         }
-        let next = Address(self.deployer.contract_after(0).await?.0.0);
+        let next = self.next_gateway().await?;
         let deployed = self.create_gateway(self.link(next), nodes).await?;
         self.known.evm.gateway = deployed.gateway.to_string();
         // The contracts stand in blocks before that of their last call.

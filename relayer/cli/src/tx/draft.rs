@@ -179,7 +179,7 @@ impl RawDraft {
 }
 
 /// A signature in hexadecimal.
-pub(super) fn signature(text: &str) -> anyhow::Result<Signature> {
+pub(crate) fn signature(text: &str) -> anyhow::Result<Signature> {
     match bytes(text)?.try_into() {
         Ok(signature) => Ok(Signature(signature)),
         Err(_) => bail!("`{text}` is no signature: 65 bytes in hexadecimal"),
