@@ -22,7 +22,7 @@ struct Pair {
 impl Pair {
     /// `None`, said loudly, where there is no anvil.
     fn up() -> Option<Self> {
-        let node = |id| Anvil::start(&["--block-time", "1", "--chain-id", id]);
+        let node = |id| Anvil::start(&["--chain-id", id]);
         let nodes = [node("31337")?, node("31338")?];
         let devnet = Rc::new(Devnet::up());
         let words = ["--proof", "none", "--finality-depth", "0"];
