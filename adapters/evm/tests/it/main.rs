@@ -4,8 +4,8 @@
 mod attacks;
 mod begin;
 mod clique;
-mod council;
 mod consents;
+mod council;
 mod crashes;
 mod faulty;
 mod htlc;
