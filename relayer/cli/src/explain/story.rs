@@ -201,7 +201,7 @@ fn tell_commit(facts: &Facts, commit: &CommitFacts) -> Story {
     for release in &commit.releases {
         // Against it the hub's decision stands, and whoever asks must know of both.
         cause = format!(
-            "{cause}; the council of {} has announced to release what it holds there, in trust \
+            "{cause}; the council behind {} has announced to release what it holds there, in trust \
              epoch {}",
             way_name(facts, &release.link),
             release.trust_epoch

@@ -194,7 +194,7 @@ fn a_release_is_told_with_the_commit() {
         releases: vec![ReleaseFacts { link: LINK.to_string(), trust_epoch: 3 }],
         ..commit(status, finished)
     };
-    let said = "the council of seattle has announced to release what it holds there";
+    let said = "to seattle has announced to release what it holds there, in trust epoch 3";
     check(State::Done, &["committed on all", said], |facts| {
         facts.commit = Some(released("committed", true));
     });
