@@ -261,8 +261,8 @@ async fn a_lie_is_found_out(linked: &Integration, front: &FalseFront) {
     assert!(found.contains(&relayer), "{found}");
     assert!(waiting().await > 0);
     let log = linked.devnet.log("relayer");
-    let alarm = log.lines().find(|line| line.contains("link is stuck")).unwrap();
-    assert!(alarm.contains("ERROR") && alarm.contains("E_TAMPER"), "{alarm}");
+    let alarms = ["ERROR", "link is stuck", "E_TAMPER"];
+    assert!(log.lines().any(|line| alarms.iter().all(|word| line.contains(word))), "{log}");
     front.lie(false);
     until_within(FINAL_TWICE, "what was meant is taken", || async {
         (waiting().await == 0).then_some(())
