@@ -98,6 +98,9 @@ pub struct Limits {
     pub batch_messages_max: u64,
     /// The most bytes of all messages of one delivery.
     pub batch_bytes_max: u64,
+    /// How many deliveries may be handed in one behind the other before the first is final; 1 where
+    /// each must be waited for.
+    pub deliveries_max: u32,
 }
 
 /// What a chain is and can do.
@@ -163,7 +166,12 @@ mod tests {
             consensus: Consensus::Bft,
             currency: None,
             privacy: Privacy::Public,
-            limits: Limits { message_bytes_max: 1, batch_messages_max: 1, batch_bytes_max: 1 },
+            limits: Limits {
+                message_bytes_max: 1,
+                batch_messages_max: 1,
+                batch_bytes_max: 1,
+                deliveries_max: 1,
+            },
             abilities: [Ability::Query, Ability::Contracts].into(),
         };
         for ability in Ability::ALL {

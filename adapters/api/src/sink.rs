@@ -2,6 +2,7 @@
 
 use crate::{Ability, AdapterError, Declare};
 use async_trait::async_trait;
+use std::{future::Future, pin::Pin};
 use tombolo_types::{
     Height,
     id::{LinkId, TxId},
@@ -18,6 +19,10 @@ pub struct SubmitOutcome {
     pub height: Height,
 }
 
+/// What waits until something that was handed in is final.
+pub type Landing<'s> =
+    Pin<Box<dyn Future<Output = Result<SubmitOutcome, AdapterError>> + Send + 's>>;
+
 /// Submits to a chain what was proved elsewhere.
 ///
 /// Every function may be repeated: what has happened already is refused with `E_REPLAY` and
@@ -30,6 +35,17 @@ pub trait Sink: Declare {
     /// [`AdapterError::Refused`], with `E_REPLAY` where it raises nothing, `E_PROOF` where the
     /// chain does not believe it; [`AdapterError::NoAnswer`], then it may still become final.
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError>;
+
+    /// Hands a delivery in, and gives what waits until it is final, with the errors of
+    /// [`Sink::deliver`]. So many as [`Limits::deliveries_max`](crate::Limits) may follow each other
+    /// before the first is final. They count in their order: where one is lost, those behind it that
+    /// begin where it ends are refused.
+    ///
+    /// # Errors
+    /// As [`Sink::deliver`].
+    async fn hand_in(&self, delivery: Delivery) -> Result<Landing<'_>, AdapterError> {
+        Ok(self.deliver(delivery))
+    }
 
     /// Moves the chain's client of the other chain of `link`.
     ///

@@ -23,7 +23,7 @@ use alloy::{
 };
 use async_trait::async_trait;
 pub use items::{ItemStanding, ItemThere};
-pub(crate) use read::View;
+pub(crate) use read::{Answers, View};
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU64,
@@ -43,6 +43,9 @@ use tombolo_types::{
 const DELIVERY_MESSAGES_MAX: u64 = 150;
 /// The most bytes of messages in one delivery; nodes refuse transactions above 128 KiB.
 const DELIVERY_BYTES_MAX: u64 = 96 * 1024;
+/// The most deliveries one behind the other: as many transactions of one account as a node keeps at
+/// any time (geth, `txpool.accountslots`).
+const DELIVERIES_MAX: u32 = 16;
 
 /// An adapter of one gateway.
 pub struct EvmAdapter {
@@ -55,6 +58,7 @@ pub struct EvmAdapter {
     trusting_period_ms: u64,
     prover: Box<dyn Prover>,
     submitter: Submitter,
+    answers: Answers,
     sent: Mutex<SentLanes>,
     /// The hub's validator sets that the gateway has named, by root.
     sets: Mutex<BTreeMap<B256, ValidatorSet>>,
@@ -79,7 +83,8 @@ impl EvmAdapter {
             other => other,
         };
         let at = endpoints.newest().await?;
-        let view = View::at(&endpoints, gateway, &at);
+        let answers = Answers::default();
+        let view = View::at((&endpoints, &answers), gateway, &at);
         let link = view.get(IGateway::linkCall {}).await.map_err(missing)?;
         let own = view.get(IGateway::chainCall {}).await.map_err(missing)?;
         if own.0 != chain.0 {
@@ -111,6 +116,7 @@ impl EvmAdapter {
         Ok(Self {
             descriptor: descriptor(&config),
             submitter: Submitter::new(signer, config.evm_chain_id, config.fees),
+            answers,
             sent: Mutex::new(SentLanes::new(gateway, link, config.from_block)),
             sets: Mutex::new(BTreeMap::new()),
             endpoints,
@@ -165,7 +171,7 @@ impl EvmAdapter {
 
     /// The gateway at a block.
     fn view(&self, block: &SeenBlock) -> View<'_> {
-        View::at(&self.endpoints, self.config.gateway, block)
+        View::at((&self.endpoints, &self.answers), self.config.gateway, block)
     }
 
     fn ensure_link(&self, link: LinkId) -> Result<(), AdapterError> {
@@ -211,6 +217,7 @@ fn descriptor(config: &Config) -> Descriptor {
             message_bytes_max: MESSAGE_BYTES_MAX as u64,
             batch_messages_max: DELIVERY_MESSAGES_MAX,
             batch_bytes_max: DELIVERY_BYTES_MAX,
+            deliveries_max: DELIVERIES_MAX,
         },
         abilities,
     }

@@ -6,7 +6,7 @@
 //! breaks off leaves contracts that nothing links to; begin again.
 
 use crate::{
-    adapter::View,
+    adapter::{Answers, View},
     config::{Finality, Rpc},
     contract::{
         AttestedGateway, Control, ControlConfig, Gateway, GatewayConfig, IControl, IGateway,
@@ -212,7 +212,7 @@ impl Deployer {
             value: U256::ZERO,
             gas: None,
         };
-        let block = self.submitter.submit(&self.endpoints, &hello).await?.height.0;
+        let block = self.submitter.submit(&self.endpoints, hello).await?.height.0;
         let code_hash = self.code_hash(gateway).await?;
         Ok(Deployed { gateway, control, registry, vault, block, code_hash })
     }
@@ -261,7 +261,8 @@ impl Deployer {
     /// [`AdapterError::NotFound`] where there is no gateway; [`AdapterError::NoAnswer`].
     pub async fn deployed(&self, gateway: Address) -> Result<(u8, Deployed), AdapterError> {
         let block = self.endpoints.newest().await?;
-        let view = View::at(&self.endpoints, gateway, &block);
+        let answers = Answers::default();
+        let view = View::at((&self.endpoints, &answers), gateway, &block);
         let missing = |error| match error {
             AdapterError::Refused { .. } | AdapterError::Contradiction { .. } => {
                 let what = format!("gateway at {gateway}");
@@ -324,7 +325,7 @@ impl Deployer {
     /// [`AdapterError::NoAnswer`], also where it does not hold them.
     pub async fn pay(&self, to: Address, wei: U256) -> Result<(), AdapterError> {
         let call = ContractCall { to: Some(to), data: Bytes::new(), value: wei, gas: None };
-        self.submitter.include(&self.endpoints, &call, 0).await.map(drop)
+        self.submitter.include(&self.endpoints, call, 0).await.map(drop)
     }
 
     /// Pays so many wei into the account's own balance in a vault, for two-phase commits.
@@ -336,7 +337,7 @@ impl Deployer {
         let data = IVault::depositCall { asset: native, amount: wei, xid: B256::ZERO }.abi_encode();
         let value = U256::from(wei);
         let call = ContractCall { to: Some(vault), data: data.into(), value, gas: None };
-        self.submitter.submit(&self.endpoints, &call).await.map(drop)
+        self.submitter.submit(&self.endpoints, call).await.map(drop)
     }
 
     /// How many wei an account has in a vault.
@@ -376,7 +377,7 @@ impl Deployer {
         let artifact = artifact.map_err(|refusal| AdapterError::Refused { chain, refusal })?;
         let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
         let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
-        self.submitter.include(&self.endpoints, &call, 0).await?;
+        self.submitter.include(&self.endpoints, call, 0).await?;
         if self.code_hash(address).await? == KECCAK256_EMPTY {
             let why = format!("no contract at {address}; does another program use this account?");
             return Err(self.endpoints.no_answer("creating a contract", why));

@@ -7,6 +7,8 @@
 //! (attack A26). Fewer answers than must agree are no answer: a node that is away never lowers the
 //! number (attack A23).
 
+mod notice;
+
 use crate::{
     config::{Finality, Rpc},
     transport::Transport,
@@ -23,6 +25,7 @@ use alloy::{
         utils::guess_local_url,
     },
 };
+use notice::Notice;
 use std::{
     fmt::Debug,
     future::Future,
@@ -96,6 +99,8 @@ pub struct Endpoints {
     newest: Mutex<Option<SeenBlock>>,
     /// What contradicted what; once set, nothing is believed before an operator has looked.
     contradiction: Mutex<Option<String>>,
+    /// New blocks of the first node.
+    notice: Notice,
 }
 
 impl Endpoints {
@@ -130,6 +135,7 @@ impl Endpoints {
             highest: AtomicU64::new(0),
             newest: Mutex::new(None),
             contradiction: Mutex::new(None),
+            notice: Notice::new(),
         })
     }
 
@@ -353,6 +359,11 @@ impl Endpoints {
     /// # Errors
     /// [`AdapterError::NotFinal`] for one above the newest; else as [`Self::agreed`].
     pub async fn final_block(&self, number: u64) -> Result<SeenBlock, AdapterError> {
+        self.ensure_sound()?;
+        let shown = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(shown) = shown.filter(|shown| shown.number == number) {
+            return Ok(shown);
+        }
         let newest = self.final_height().await?;
         if number > newest {
             return Err(AdapterError::NotFinal {
@@ -380,7 +391,11 @@ impl Endpoints {
         let doing = "asking for the newest block";
         let block = self.any().get_block_by_number(BlockNumberOrTag::Latest).await;
         match block.map_err(|error| self.no_answer(doing, error))? {
-            Some(block) => Ok(SeenBlock::of(&block)),
+            Some(block) => {
+                let block = SeenBlock::of(&block);
+                self.notice.seen(&block);
+                Ok(block)
+            }
             None => Err(self.no_answer(doing, "there is none")),
         }
     }

@@ -277,7 +277,7 @@ impl EvmHtlc {
         let call = ContractCall { to: Some(to), data, value, gas: None };
         // Nodes replace a transaction that waits only for a higher offer.
         let raises = attempt.saturating_sub(1);
-        let hash = self.submitter.include(&self.endpoints, &call, raises).await?;
+        let hash = self.submitter.include(&self.endpoints, call, raises).await?;
         Ok(Hash(hash.0).into())
     }
 
@@ -405,7 +405,12 @@ fn descriptor(config: &HtlcConfig) -> Descriptor {
         currency: Some("ETH".into()),
         privacy: Privacy::Public,
         // It carries no lanes.
-        limits: Limits { message_bytes_max: 0, batch_messages_max: 0, batch_bytes_max: 0 },
+        limits: Limits {
+            message_bytes_max: 0,
+            batch_messages_max: 0,
+            batch_bytes_max: 0,
+            deliveries_max: 1,
+        },
         abilities: BTreeSet::from([Ability::Contracts, Ability::Hashlock]),
     }
 }

@@ -153,7 +153,10 @@ impl Sending {
         let waited = sight.block.saturating_sub(newest.at_block);
         // Below the base fee it enters no block, and a node that drops it takes it no more.
         let cannot = waited > 0 && newest.fee.max < sight.base_fee;
-        if (cannot || waited >= policy.bump_after_blocks)
+        // As long as an earlier nonce is open, no offer helps.
+        let is_next = sight.nonce == self.nonce;
+        if is_next
+            && (cannot || waited >= policy.bump_after_blocks)
             && let Some(fee) = policy.raised(newest.fee, sight.base_fee)
         {
             return Next::Replace(fee);
@@ -202,6 +205,11 @@ mod tests {
                 Next::Replace(POLICY.raised(first, 900).unwrap()),
             ),
             ("in a block", included, Next::Included { hash: hash(1), height: 51 }),
+            (
+                "as long as an earlier one is open, more helps nothing",
+                Sight { nonce: 6, ..sight(53) },
+                Next::Wait,
+            ),
             ("dropped", Sight { known: false, ..sight(51) }, Next::SendAgain),
             ("the nonce went to another", Sight { nonce: 8, ..sight(51) }, Next::Overtaken),
         ];

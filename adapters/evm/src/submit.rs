@@ -16,21 +16,51 @@ use alloy::{
     rpc::types::TransactionRequest,
     signers::{SignerSync, local::PrivateKeySigner},
 };
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::sync::Mutex;
 use tombolo_adapter::{AdapterError, SubmitOutcome};
 use tombolo_types::{Hash, Height, Refusal};
 
-/// How often the chain is looked at while a transaction is on its way; blocks come at seconds.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long to wait for a block before the chain is looked at all the same: a node may have dropped
+/// what was sent.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 
-/// An account that sends transactions, one at a time.
+/// An account that sends transactions, each with the nonce after the last.
 pub(crate) struct Submitter {
     signer: PrivateKeySigner,
     evm_chain_id: u64,
     fees: FeePolicy,
-    /// Held while a transaction is on its way, so that nonces go up one by one.
+    /// Held while a nonce is given away, so that they go up one by one.
     turn: Mutex<()>,
+    /// The nonces of what is on its way.
+    nonces: Nonces,
+}
+
+/// Nonces that were given away and are not known to have counted.
+type Nonces = std::sync::Mutex<BTreeSet<u64>>;
+
+/// A transaction on its way. Its nonce is given to no other as long as this lives.
+pub(crate) struct OnItsWay<'s> {
+    call: ContractCall,
+    gas: u64,
+    sending: Sending,
+    /// The newest attempt.
+    raw: Vec<u8>,
+    nonces: &'s Nonces,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        lock(self.nonces).remove(&self.sending.nonce);
+    }
+}
+
+fn lock(nonces: &Nonces) -> MutexGuard<'_, BTreeSet<u64>> {
+    nonces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A call of a contract, or the creation of one.
@@ -45,14 +75,14 @@ pub(crate) struct ContractCall {
 
 impl Submitter {
     pub(crate) fn new(signer: PrivateKeySigner, evm_chain_id: u64, fees: FeePolicy) -> Self {
-        Self { signer, evm_chain_id, fees, turn: Mutex::new(()) }
+        Self { signer, evm_chain_id, fees, turn: Mutex::new(()), nonces: Nonces::default() }
     }
 
     pub(crate) fn address(&self) -> Address {
         self.signer.address()
     }
 
-    /// Sends a call and waits until it is final.
+    /// Sends a call and waits until it is final. Another waits until this one has ended.
     ///
     /// # Errors
     /// [`AdapterError::Refused`] where the contract refuses it, before or in a block;
@@ -60,21 +90,54 @@ impl Submitter {
     pub(crate) async fn submit(
         &self,
         endpoints: &Endpoints,
-        call: &ContractCall,
+        call: ContractCall,
     ) -> Result<SubmitOutcome, AdapterError> {
         let _turn = self.turn.lock().await;
-        let refused = |refusal| AdapterError::Refused { chain: endpoints.chain(), refusal };
-        let gas = self.prepare(endpoints, call).await?;
+        self.foreseen(endpoints, &call).await?;
+        let sent = self.send(endpoints, call, 0).await?;
+        self.until_final(endpoints, sent).await
+    }
+
+    /// Sends a call, and gives it back as soon as it is on its way, to be waited for by
+    /// [`Self::until_final`]. Calls count in the order in which they are handed in.
+    ///
+    /// One behind others is not tried before, for it counts on what they do, and many nodes try on
+    /// their newest block alone.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub(crate) async fn hand_in(
+        &self,
+        endpoints: &Endpoints,
+        call: ContractCall,
+    ) -> Result<OnItsWay<'_>, AdapterError> {
+        let _turn = self.turn.lock().await;
+        let is_first = lock(&self.nonces).is_empty();
+        if is_first {
+            self.foreseen(endpoints, &call).await?;
+        }
+        self.send(endpoints, call, 0).await
+    }
+
+    /// Waits until a transaction is final.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub(crate) async fn until_final(
+        &self,
+        endpoints: &Endpoints,
+        mut sent: OnItsWay<'_>,
+    ) -> Result<SubmitOutcome, AdapterError> {
         loop {
-            let (hash, height) = self.until_included(endpoints, call, gas, 0).await?;
+            let (hash, height) = self.until_included(endpoints, &mut sent).await?;
             // A block that is not final may go; then the transaction is on its way again.
-            let Some(ok) = self.until_final(endpoints, hash, height).await? else { continue };
+            let Some(ok) = self.is_final(endpoints, hash, height).await? else { continue };
             if !ok {
-                let refusal = self.foresee(endpoints, call).await?.unwrap_or_else(|| {
+                let refusal = self.foresee(endpoints, &sent.call).await?.unwrap_or_else(|| {
                     let message = format!("transaction {hash} reverted in its block");
                     Refusal::new(tombolo_types::Class::State, message)
                 });
-                return Err(refused(refusal));
+                return Err(AdapterError::Refused { chain: endpoints.chain(), refusal });
             }
             let transaction = Hash(hash.0).into();
             return Ok(SubmitOutcome { transaction, height: Height(height) });
@@ -90,25 +153,45 @@ impl Submitter {
     pub(crate) async fn include(
         &self,
         endpoints: &Endpoints,
-        call: &ContractCall,
+        call: ContractCall,
         raises: u32,
     ) -> Result<TxHash, AdapterError> {
         let _turn = self.turn.lock().await;
-        let gas = self.prepare(endpoints, call).await?;
-        self.until_included(endpoints, call, gas, raises).await.map(|(hash, _)| hash)
+        self.foreseen(endpoints, &call).await?;
+        let mut sent = self.send(endpoints, call, raises).await?;
+        self.until_included(endpoints, &mut sent).await.map(|(hash, _)| hash)
     }
 
-    /// Refuses what would be refused, for that costs nothing as long as nobody sends it; gives how
-    /// much gas the call may use.
-    async fn prepare(
+    /// Refuses what would be refused, for that costs nothing as long as nobody sends it.
+    async fn foreseen(
         &self,
         endpoints: &Endpoints,
         call: &ContractCall,
-    ) -> Result<u64, AdapterError> {
-        if let Some(refusal) = self.foresee(endpoints, call).await? {
-            return Err(AdapterError::Refused { chain: endpoints.chain(), refusal });
+    ) -> Result<(), AdapterError> {
+        match self.foresee(endpoints, call).await? {
+            Some(refusal) => Err(AdapterError::Refused { chain: endpoints.chain(), refusal }),
+            None => Ok(()),
         }
-        self.gas(endpoints, call).await
+    }
+
+    /// Sends a call with the next nonce.
+    async fn send(
+        &self,
+        endpoints: &Endpoints,
+        call: ContractCall,
+        raises: u32,
+    ) -> Result<OnItsWay<'_>, AdapterError> {
+        let gas = self.gas(endpoints, &call).await?;
+        let tip = endpoints.tip().await?;
+        let mut nonce = self.nonce(endpoints).await?;
+        if let Some(last) = lock(&self.nonces).last() {
+            nonce = nonce.max(last.saturating_add(1));
+        }
+        let mut sending = Sending { nonce, attempts: Vec::new() };
+        let fee = self.fees.raised_by(raises, tip.base_fee);
+        let raw = self.attempt(endpoints, &call, gas, &mut sending, fee, tip.number).await?;
+        lock(&self.nonces).insert(nonce);
+        Ok(OnItsWay { call, gas, sending, raw, nonces: &self.nonces })
     }
 
     fn request(&self, call: &ContractCall) -> TransactionRequest {
@@ -157,35 +240,31 @@ impl Submitter {
         Ok(estimate.saturating_add(estimate / 4))
     }
 
+    /// Waits until one of the attempts stands in a block, sends again and offers more where it must.
     async fn until_included(
         &self,
         endpoints: &Endpoints,
-        call: &ContractCall,
-        gas: u64,
-        raises: u32,
+        sent: &mut OnItsWay<'_>,
     ) -> Result<(TxHash, u64), AdapterError> {
-        let tip = endpoints.tip().await?;
-        let nonce = self.nonce(endpoints).await?;
-        let mut sending = Sending { nonce, attempts: Vec::new() };
-        let fee = self.fees.raised_by(raises, tip.base_fee);
-        let mut raw = self.attempt(endpoints, call, gas, &mut sending, fee, tip.number).await?;
+        let nonce = sent.sending.nonce;
         loop {
-            let sight = self.look(endpoints, &sending).await?;
-            match sending.next(&sight, &self.fees) {
+            let sight = self.look(endpoints, &sent.sending).await?;
+            match sent.sending.next(&sight, &self.fees) {
                 Next::Included { hash, height } => return Ok((hash, height)),
-                Next::Wait => tokio::time::sleep(LOOK_EVERY).await,
+                Next::Wait => endpoints.other_block(sight.block, LOOK_AFTER).await?,
                 Next::SendAgain => {
                     // What was seen may be over: it is in a block since, or offers too little by now.
                     // The next look says which.
-                    if let Err(error) = self.broadcast(endpoints, &raw).await {
+                    if let Err(error) = self.broadcast(endpoints, &sent.raw).await {
                         tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken again");
                     }
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    endpoints.other_block(sight.block, LOOK_AFTER).await?;
                 }
                 Next::Replace(fee) => {
                     tracing::info!(chain = %endpoints.chain(), nonce, fee.max, "offering more");
-                    raw =
-                        self.attempt(endpoints, call, gas, &mut sending, fee, sight.block).await?;
+                    let OnItsWay { call, gas, sending, .. } = &mut *sent;
+                    let at = sight.block;
+                    sent.raw = self.attempt(endpoints, call, *gas, sending, fee, at).await?;
                 }
                 Next::Overtaken => {
                     let why =
@@ -266,35 +345,33 @@ impl Submitter {
 
     async fn look(&self, endpoints: &Endpoints, sending: &Sending) -> Result<Sight, AdapterError> {
         let tip = endpoints.tip().await?;
-        // Before the receipts: a nonce that is used by then has a receipt by then.
+        // Before the receipts: a nonce that is used by then has a receipt by then, and one that is
+        // not has none.
         let nonce = self.nonce(endpoints).await?;
-        let mut included = None;
-        for attempt in &sending.attempts {
-            if let Some((height, _)) = receipt(endpoints, attempt.hash).await? {
-                included = Some((attempt.hash, height));
+        let (mut included, mut known) = (None, true);
+        if nonce > sending.nonce {
+            for attempt in &sending.attempts {
+                if let Some((height, _)) = receipt(endpoints, attempt.hash).await? {
+                    included = Some((attempt.hash, height));
+                }
             }
+        } else if let Some(newest) = sending.newest() {
+            let found = endpoints.any().get_transaction_by_hash(newest.hash).await;
+            let doing = "asking for a transaction";
+            known = found.map_err(|error| endpoints.no_answer(doing, error))?.is_some();
         }
-        let newest = sending.newest().map(|attempt| attempt.hash).unwrap_or_default();
-        let known = endpoints.any().get_transaction_by_hash(newest).await;
-        let known =
-            known.map_err(|error| endpoints.no_answer("asking for a transaction", error))?;
-        Ok(Sight {
-            block: tip.number,
-            base_fee: tip.base_fee,
-            nonce,
-            included,
-            known: known.is_some(),
-        })
+        Ok(Sight { block: tip.number, base_fee: tip.base_fee, nonce, included, known })
     }
 
     /// Whether it succeeded, once its block is final; `None` where the block went.
-    async fn until_final(
+    async fn is_final(
         &self,
         endpoints: &Endpoints,
         hash: TxHash,
         height: u64,
     ) -> Result<Option<bool>, AdapterError> {
         loop {
+            let seen = endpoints.noticed();
             match endpoints.final_block(height).await {
                 Ok(_) => {
                     let found = receipt(endpoints, hash).await?;
@@ -304,7 +381,7 @@ impl Submitter {
                     if receipt(endpoints, hash).await?.is_none() {
                         return Ok(None);
                     }
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    endpoints.other_block(seen, LOOK_AFTER).await?;
                 }
                 Err(error) => return Err(error),
             }

@@ -66,6 +66,7 @@ impl LedgerAdapter {
                 message_bytes_max: MESSAGE_BYTES_MAX as u64,
                 batch_messages_max: DELIVERY_MESSAGES_MAX,
                 batch_bytes_max: u64::from(DELIVERY_BYTES_MAX),
+                deliveries_max: 1,
             },
             abilities: BTreeSet::from([
                 Ability::ProvableLock,

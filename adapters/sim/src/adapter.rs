@@ -69,6 +69,7 @@ impl<M: Machine> SimAdapter<M> {
                 message_bytes_max: MESSAGE_BYTES_MAX as u64,
                 batch_messages_max: DELIVERY_MESSAGES_MAX as u64,
                 batch_bytes_max: BATCH_BYTES_MAX,
+                deliveries_max: 1,
             },
             abilities: [
                 Ability::ProvenHeads,

@@ -18,6 +18,9 @@ pub struct Pace {
     /// How old what an end knows by its control lane may grow, in milliseconds: half of the
     /// identity-view limit.
     pub refresh_after_ms: u64,
+    /// How long messages that do not fill a delivery wait behind one that is under way, in
+    /// milliseconds; behind two of them twice as long, behind three four times, and so on.
+    pub gather_ms: u64,
 }
 
 /// When something was first seen to wait, per end and lane. A cache: losing it delays

@@ -34,6 +34,8 @@ struct Turn {
     /// What is no news: of each lane, how many messages were taken, and how many of its own this
     /// end knows to be taken.
     known: BTreeMap<LaneNumber, (u64, u64)>,
+    /// The same, of what this relayer has handed in: it shows before or after that has ended.
+    ours: BTreeMap<LaneNumber, (u64, u64)>,
     /// Sizes of each lane beyond what is taken, with the time at which they were first seen.
     sizes: BTreeMap<LaneNumber, VecDeque<(u64, UnixMillis)>>,
     /// Since when something without messages is due: of a lane, or of the client alone.
@@ -87,17 +89,23 @@ impl Turns {
         true
     }
 
-    /// Everything of a lane below `end` was brought to `to` by this relayer, with the news that
+    /// Everything of a lane below `end` was handed in at `to` by this relayer, with the news that
     /// `heard` messages the other way were taken.
-    pub fn brought(&mut self, to: End, lane: LaneNumber, end: u64, heard: u64) {
-        let (received, taken) = self.turn(to).known.entry(lane).or_default();
+    pub fn brings(&mut self, to: End, lane: LaneNumber, end: u64, heard: u64) {
+        let (received, taken) = self.turn(to).ours.entry(lane).or_default();
         *received = end.max(*received);
         *taken = heard.max(*taken);
+    }
+
+    /// What was handed in at `to` may not count: whoever brings it now may be another.
+    pub fn lost(&mut self, to: End) {
+        self.turn(to).ours.clear();
     }
 
     /// Somebody else had done at `to` what this relayer wanted to do.
     pub fn overtaken(&mut self, to: End) {
         let turn = self.turn(to);
+        turn.ours.clear();
         turn.yields = true;
         turn.firm_until = UnixMillis::ZERO;
     }
@@ -118,9 +126,11 @@ impl Turn {
     ) {
         let mut others_work = false;
         for (number, lane) in &receiver.lanes {
+            let (received, taken) = self.ours.get(number).copied().unwrap_or_default();
             let known = self.known.insert(*number, (lane.received, lane.taken));
-            others_work |= known
-                .is_some_and(|(received, taken)| lane.received > received || lane.taken > taken);
+            others_work |= known.is_some_and(|known| {
+                lane.received > received.max(known.0) || lane.taken > taken.max(known.1)
+            });
             let size = sender.lanes.get(number).map_or(0, |sent| sent.size);
             self.see(*number, lane.received, size, now);
             // The acknowledgement was heard: what is due next is due anew.

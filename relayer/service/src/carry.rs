@@ -1,11 +1,16 @@
 //! Carrying: one end's proved leaves to the other.
 
-use crate::{link::LinkTask, trust::Trust};
+use crate::{
+    flights::Landed,
+    link::{Course, LinkTask},
+    trust::Trust,
+};
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
-use tombolo_adapter::{Ability, AdapterError, ClientView, LinkHead, Standing as Stand};
+use tombolo_adapter::{Ability, AdapterError, ClientView, LinkHead, ProvedLeaf, Standing as Stand};
 use tombolo_crypto::digest;
 use tombolo_relayer_core::{
-    ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight,
+    ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight, under_way::HandedIn,
 };
 use tombolo_types::{
     LaneNumber, MessageNumber, UnixMillis,
@@ -111,111 +116,103 @@ fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
     }
 }
 
-/// What became of the steps towards one end.
-pub(crate) struct Carried {
-    /// How many were carried out.
-    pub(crate) count: u64,
-    /// What was brought.
-    pub(crate) brought: Vec<Brought>,
-    /// The first step that failed; those after it were not tried, and the next look plans anew.
-    pub(crate) result: Result<(), AdapterError>,
-}
+/// What waits for the end of a step that was handed in.
+type Flight<'t> = BoxFuture<'t, Landed>;
 
-/// What one delivery brought.
-pub(crate) struct Brought {
-    pub(crate) lane: LaneNumber,
-    /// Everything below this number.
-    pub(crate) upto: u64,
-    /// How many messages the other way it said to be taken.
-    pub(crate) heard: u64,
-}
-
-/// Carries out the steps towards `to`, in order, from what `from` proved.
-pub(crate) async fn carry(
-    task: &LinkTask,
-    to: End,
-    steps: &[&Step],
-    from: &LinkHead,
-    sight: &LinkSight,
-) -> Carried {
-    let mut carried = Carried { count: 0, brought: Vec::new(), result: Ok(()) };
-    for step in steps {
-        match carry_step(task, to, step, from, sight).await {
-            Ok(Done::Nothing) => {}
-            Ok(Done::Updated) => carried.count += 1,
-            Ok(Done::Delivered(brought)) => {
-                carried.count += 1;
-                carried.brought.push(brought);
-            }
-            Err(error) => {
-                carried.result = Err(error);
-                break;
-            }
-        }
-    }
-    carried
-}
-
-/// What one step did.
-enum Done {
-    Nothing,
-    Updated,
-    Delivered(Brought),
-}
-
-async fn carry_step(
-    task: &LinkTask,
+/// Begins a step towards `to`, from what `from` proved; `None` where there is nothing to be done.
+pub(crate) async fn begin<'t>(
+    task: &'t LinkTask,
     to: End,
     step: &Step,
     from: &LinkHead,
     sight: &LinkSight,
-) -> Result<Done, AdapterError> {
-    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
+    course: &mut Course,
+) -> Result<Option<Flight<'t>>, AdapterError> {
     match step {
-        Step::UpdateClient { .. } => {
-            // A client that only heads move has nothing to be led by.
-            if source.descriptor().require(Ability::ClientUpdates).is_err() {
-                return Ok(Done::Nothing);
-            }
-            let client = sink.client_status(task.id).await?;
-            let Some(update) = source.client_update(&client).await? else {
-                return Ok(Done::Nothing);
-            };
-            let outcome = sink.update_client(task.id, update).await?;
-            tracing::info!(
-                link = task.name(), end = to.name(), height = %outcome.height, "client updated"
-            );
-            task.metrics.updated(task.name(), to);
-            Ok(Done::Updated)
-        }
+        Step::UpdateClient { .. } => begin_update(task, to, course).await,
         Step::Deliver { lane, first, count, size, .. } => {
             let Some(proved) = from.lanes.iter().find(|proved| proved.leaf.lane == *lane) else {
-                return Ok(Done::Nothing);
+                return Ok(None);
             };
-            let direction = match to {
-                End::Hub => Direction::ChainToHub,
-                End::Chain => Direction::HubToChain,
-            };
-            let key = LaneKey { link: task.id, direction, lane: *lane };
-            let (messages, range) = if *count == 0 {
-                (Vec::new(), empty_range())
-            } else {
-                source.messages(key, proved.leaf.epoch, *first, *count, *size).await?
-            };
-            let brought = messages.len() as u64;
-            let hop = Hop { task, to, sight, key };
-            let spans = hop.spans(*first, &messages);
-            let submission = hop.submission(*first, brought, &spans);
-            let delivery = Delivery {
-                leaf: proved.leaf.clone(),
-                head_proof: proved.head_proof.clone(),
-                first: *first,
-                messages,
-                range,
-            };
-            let seen = sight.end(to.other()).time;
-            let outcome = sink.deliver(delivery).instrument(submission).await?;
-            drop(spans);
+            let asked = Asked { lane: *lane, first: *first, count: *count, size: *size };
+            begin_delivery(task, to, &asked, proved, sight, course).await.map(Some)
+        }
+        Step::Blocked { .. } => Ok(None),
+    }
+}
+
+async fn begin_update<'t>(
+    task: &'t LinkTask,
+    to: End,
+    course: &mut Course,
+) -> Result<Option<Flight<'t>>, AdapterError> {
+    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
+    // A client that only heads move has nothing to be led by.
+    if source.descriptor().require(Ability::ClientUpdates).is_err() {
+        return Ok(None);
+    }
+    let client = sink.client_status(task.id).await?;
+    let Some(update) = source.client_update(&client).await? else { return Ok(None) };
+    let what = HandedIn::Update;
+    course.under_way.updates(to, crate::service::now());
+    let flight = async move {
+        let outcome = sink.update_client(task.id, update).await;
+        let result = outcome.map(|outcome| {
+            let height = outcome.height;
+            tracing::info!(link = task.name(), end = to.name(), %height, "client updated");
+            task.metrics.updated(task.name(), to);
+        });
+        Landed { end: to, what, result }
+    };
+    Ok(Some(Box::pin(flight)))
+}
+
+/// Which messages a delivery shall bring.
+struct Asked {
+    lane: LaneNumber,
+    first: MessageNumber,
+    count: u64,
+    size: u64,
+}
+
+async fn begin_delivery<'t>(
+    task: &'t LinkTask,
+    to: End,
+    asked: &Asked,
+    proved: &ProvedLeaf,
+    sight: &LinkSight,
+    course: &mut Course,
+) -> Result<Flight<'t>, AdapterError> {
+    let (source, sink) = (&task.end(to.other()).chain, &task.end(to).chain);
+    let Asked { lane, first, count, size } = *asked;
+    let direction = match to {
+        End::Hub => Direction::ChainToHub,
+        End::Chain => Direction::HubToChain,
+    };
+    let key = LaneKey { link: task.id, direction, lane };
+    let (messages, range) = if count == 0 {
+        (Vec::new(), empty_range())
+    } else {
+        source.messages(key, proved.leaf.epoch, first, count, size).await?
+    };
+    let brought = messages.len() as u64;
+    let hop = Hop { task, to, sight, key };
+    let spans = hop.spans(first, &messages);
+    let submission = hop.submission(first, brought, &spans);
+    let delivery = Delivery {
+        leaf: proved.leaf.clone(),
+        head_proof: proved.head_proof.clone(),
+        first,
+        messages,
+        range,
+    };
+    let landing = sink.hand_in(delivery).instrument(submission.clone()).await?;
+    let now = crate::service::now();
+    let what = course.under_way.delivers(to, (lane, first), (brought, count), now);
+    course.turns.brings(to, lane, first.0.saturating_add(brought), proved.leaf.received);
+    let seen = sight.end(to.other()).time;
+    let flight = async move {
+        let result = landing.instrument(submission).await.map(|outcome| {
             tracing::debug!(
                 link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
                 height = %outcome.height, "delivered"
@@ -223,11 +220,11 @@ async fn carry_step(
             let age_ms = crate::service::now().since(seen);
             task.metrics.delivered(task.name(), to, brought, age_ms);
             task.reports.delivered(task, to, brought);
-            let (upto, heard) = (first.0.saturating_add(brought), proved.leaf.received);
-            Ok(Done::Delivered(Brought { lane: *lane, upto, heard }))
-        }
-        Step::Blocked { .. } => Ok(Done::Nothing),
-    }
+        });
+        drop(spans);
+        Landed { end: to, what, result }
+    };
+    Ok(Box::pin(flight))
 }
 
 /// Where messages go, for the spans that say so.

@@ -8,6 +8,7 @@
 
 pub mod attest;
 mod carry;
+mod flights;
 pub mod link;
 pub mod metrics;
 pub mod report;

@@ -1,16 +1,18 @@
-//! One link's task: look at both ends, plan, carry, wait for the next block of either.
+//! One link's task: look at both ends, plan, begin what is due, wait for what is on its way and for
+//! the next block of either.
 
 use crate::{
-    carry::{Brought, Carried, carry, look},
+    carry::{begin, look},
+    flights::{Flights, Landed},
     metrics::Metrics,
     report::Reports,
     service::Settings,
     trust::Trust,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, Remedy, Sink, Source};
-use tombolo_relayer_core::{Ages, End, LinkSight, Step, Turns, plan};
+use tombolo_relayer_core::{Ages, End, LinkSight, Step, Turns, UnderWay, plan};
 use tombolo_types::{
     Class, Height,
     id::{GlobalId, LinkId},
@@ -68,86 +70,120 @@ impl LinkTask {
         &self.chain.name
     }
 
-    /// Runs until cancelled. A step that is under way is finished first.
+    /// Runs until cancelled. What is on its way then is waited for.
     pub async fn run(self, cancel: CancellationToken) {
-        let (mut ages, mut trust) = (Ages::new(), Trust::default());
-        let [chance, ..] = crate::service::random();
-        let patience = PATIENCE + PATIENCE.mul_f64(f64::from(chance) / 510.0);
-        let mut turns = Turns::new(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
-        let mut failures = 0;
+        let task = &self;
+        let (mut course, mut flights) = (Course::of(task), Flights::default());
         while !cancel.is_cancelled() {
-            match self.turn(&mut ages, &mut turns, &mut trust).await {
-                Ok(Turn { sight, carried }) => {
-                    failures = 0;
-                    if !carried {
-                        self.rest(&sight, &cancel).await;
+            match task.turn(&mut course, &mut flights).await {
+                Ok(sight) => task.rest(&sight, &mut flights, &cancel).await,
+                Err((end, error)) => {
+                    let failures = course.failures.entry(end).or_default();
+                    *failures += 1;
+                    let failed = task.failed(end, &error, *failures, &cancel);
+                    flights.beside(failed).await;
+                }
+            }
+        }
+        while let Some(landed) = flights.next().await {
+            if let Err((end, error)) = task.landed(&mut course, landed) {
+                tracing::warn!(link = task.name(), end = end.name(), %error, "lost at the end");
+            }
+        }
+    }
+
+    /// Takes note of what has ended, looks once, and begins what is due.
+    async fn turn<'t>(
+        &'t self,
+        course: &mut Course,
+        flights: &mut Flights<'t>,
+    ) -> Result<LinkSight, (End, AdapterError)> {
+        // Before the look, which then shows what they did.
+        while let Some(landed) = flights.take() {
+            self.landed(course, landed)?;
+        }
+        let (sight, hub, chain) = flights.beside(look(self, &mut course.trust)).await?;
+        let mut shown = false;
+        loop {
+            let now = crate::service::now();
+            let steps = plan(&sight, &self.settings.pace, &mut course.ages, now);
+            let steps = course.turns.ours(&sight, steps, now);
+            if !shown {
+                self.metrics.seen(self.name(), &sight);
+                self.reports.seen(self, &sight, &steps, &course.turns);
+                shown = true;
+            }
+            let steps = course.under_way.beside(steps, &self.settings.pace, now);
+            let (mut any, mut result) = (false, Ok(()));
+            for step in &steps {
+                let (to, from) = match step {
+                    Step::UpdateClient { at: End::Hub, .. }
+                    | Step::Deliver { to: End::Hub, .. } => (End::Hub, &chain),
+                    Step::UpdateClient { .. } | Step::Deliver { .. } => (End::Chain, &hub),
+                    Step::Blocked { .. } => continue,
+                };
+                let begun = begin(self, to, step, from, &sight, course);
+                match flights.beside(begun).await {
+                    Ok(None) => {}
+                    Ok(Some(flight)) => {
+                        flights.begin(flight);
+                        any = true;
+                    }
+                    // The two ends are independent: what fails at one goes on at the other.
+                    Err(error) => {
+                        course.under_way.failed(to);
+                        result = result.and(self.lost(course, to, error));
                     }
                 }
-                Err((end, error)) => {
-                    failures += 1;
-                    self.failed(end, &error, failures, &cancel).await;
-                }
+            }
+            result?;
+            // Another may follow at once, from the same sight.
+            if !any {
+                course.at_rest();
+                return Ok(sight);
             }
         }
     }
 
-    /// Looks once and carries what is due.
-    async fn turn(
+    /// Takes note of how something ended.
+    fn landed(&self, course: &mut Course, landed: Landed) -> Result<(), (End, AdapterError)> {
+        let Landed { end, what, result } = landed;
+        course.under_way.ended(end, what, result.is_ok());
+        match result {
+            Ok(()) => {
+                course.failures.remove(&end);
+                Ok(())
+            }
+            Err(error) => self.lost(course, end, error),
+        }
+    }
+
+    /// What did not count: passed over where another relayer was faster, else given back.
+    fn lost(
         &self,
-        ages: &mut Ages,
-        turns: &mut Turns,
-        trust: &mut Trust,
-    ) -> Result<Turn, (End, AdapterError)> {
-        let (sight, hub, chain) = look(self, trust).await?;
-        let now = crate::service::now();
-        let steps = plan(&sight, &self.settings.pace, ages, now);
-        let steps = turns.ours(&sight, steps, now);
-        self.metrics.seen(self.name(), &sight);
-        self.reports.seen(self, &sight, &steps, turns);
-        let mut carried = false;
-        let (mut to_hub, mut to_chain) = (Vec::new(), Vec::new());
-        for step in &steps {
-            match step {
-                Step::UpdateClient { at: End::Hub, .. } | Step::Deliver { to: End::Hub, .. } => {
-                    to_hub.push(step);
-                }
-                Step::UpdateClient { .. } | Step::Deliver { .. } => to_chain.push(step),
-                Step::Blocked { .. } => {}
-            }
+        course: &mut Course,
+        end: End,
+        error: AdapterError,
+    ) -> Result<(), (End, AdapterError)> {
+        if error.class() != Class::Replay {
+            course.turns.lost(end);
+            return Err((end, error));
         }
-        // The two ends are independent: what fails at one goes on at the other.
-        let (one, other) = tokio::join!(
-            carry(self, End::Hub, &to_hub, &chain, &sight),
-            carry(self, End::Chain, &to_chain, &hub, &sight),
-        );
-        for (end, Carried { count, brought, result }) in [(End::Hub, one), (End::Chain, other)] {
-            carried |= count > 0;
-            for Brought { lane, upto, heard } in brought {
-                turns.brought(end, lane, upto, heard);
-            }
-            match result {
-                Ok(()) => {}
-                Err(error) if error.class() == Class::Replay => {
-                    // Another relayer was faster: look again.
-                    tracing::debug!(link = self.name(), end = end.name(), %error, "step not needed");
-                    self.metrics.refused(self.name(), error.class());
-                    turns.overtaken(end);
-                    carried = true;
-                    tokio::time::sleep(jitter(Duration::from_millis(20))).await;
-                }
-                Err(error) => return Err((end, error)),
-            }
-        }
-        Ok(Turn { sight, carried })
+        tracing::debug!(link = self.name(), end = end.name(), %error, "step not needed");
+        self.metrics.refused(self.name(), error.class());
+        course.turns.overtaken(end);
+        Ok(())
     }
 
-    /// Waits until either end has a new block, or the next acknowledgement is due.
-    async fn rest(&self, sight: &LinkSight, cancel: &CancellationToken) {
+    /// Waits until something has ended, either end has a new block, or the next acknowledgement is
+    /// due.
+    async fn rest(&self, sight: &LinkSight, flights: &mut Flights<'_>, cancel: &CancellationToken) {
         let pause = Duration::from_millis(self.settings.pace.acknowledge_after_ms.max(50));
         // Each branch only waits; nothing is lost where another ends first.
         tokio::select! {
             () = cancel.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
+            () = flights.landing() => {}
             () = self.next_block(End::Hub, sight.hub.height) => {}
             () = self.next_block(End::Chain, sight.chain.height) => {}
         }
@@ -192,13 +228,32 @@ impl LinkTask {
     }
 }
 
-struct Turn {
-    sight: LinkSight,
-    carried: bool,
+/// What the task of a link remembers from turn to turn. Nothing of it is missed after a restart.
+pub(crate) struct Course {
+    ages: Ages,
+    trust: Trust,
+    pub(crate) turns: Turns,
+    pub(crate) under_way: UnderWay,
+    /// Failures in a row.
+    failures: BTreeMap<End, u32>,
 }
 
-/// Up to twice `base`, at random: two relayers that met once shall not meet again.
-fn jitter(base: Duration) -> Duration {
-    let [chance, ..] = crate::service::random();
-    base + base.mul_f64(f64::from(chance) / 255.0)
+impl Course {
+    fn of(task: &LinkTask) -> Self {
+        let [chance, ..] = crate::service::random();
+        let patience = PATIENCE + PATIENCE.mul_f64(f64::from(chance) / 510.0);
+        let most = |end: &Endpoint| end.chain.descriptor().limits.deliveries_max;
+        Self {
+            ages: Ages::new(),
+            trust: Trust::default(),
+            turns: Turns::new(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX)),
+            under_way: UnderWay::new(most(&task.hub), most(&task.chain)),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// Nothing is due: an end to which nothing is under way has no failure behind it.
+    fn at_rest(&mut self) {
+        self.failures.retain(|end, _| self.under_way.any(*end));
+    }
 }

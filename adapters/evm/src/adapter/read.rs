@@ -10,17 +10,42 @@ use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
     primitives::{Address, B256, Bytes},
-    providers::Provider,
+    providers::{Provider, RootProvider},
     rpc::types::TransactionRequest,
     sol_types::SolCall,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
 };
 use tombolo_adapter::AdapterError;
 use tombolo_evm_core::storage;
 use tombolo_types::{Height, LaneNumber, lane::LaneLeaf};
 
+/// What was read at one block, which never changes there: by call data, or by storage slot.
+#[derive(Default)]
+pub(crate) struct Answers(Mutex<(Option<BlockId>, BTreeMap<Bytes, Bytes>)>);
+
+impl Answers {
+    fn find(&self, at: BlockId, question: &Bytes) -> Option<Bytes> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.1.get(question).filter(|_| kept.0 == Some(at)).cloned()
+    }
+
+    /// Keeps what belongs to the block that was asked about last, and no other.
+    fn keep(&self, at: BlockId, question: Bytes, answer: Bytes) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.0 != Some(at) {
+            *kept = (Some(at), BTreeMap::new());
+        }
+        kept.1.insert(question, answer);
+    }
+}
+
 /// The gateway as it stands at one block, by what enough nodes say.
 pub(crate) struct View<'e> {
     endpoints: &'e Endpoints,
+    answers: &'e Answers,
     gateway: Address,
     /// The block, by its hash: of two blocks at one height only one is meant.
     block: BlockId,
@@ -29,9 +54,13 @@ pub(crate) struct View<'e> {
 
 impl<'e> View<'e> {
     /// The gateway at this block.
-    pub(crate) fn at(endpoints: &'e Endpoints, gateway: Address, block: &SeenBlock) -> Self {
+    pub(crate) fn at(
+        (endpoints, answers): (&'e Endpoints, &'e Answers),
+        gateway: Address,
+        block: &SeenBlock,
+    ) -> Self {
         let (block, height) = (BlockId::hash(block.hash), block.height());
-        Self { endpoints, gateway, block, height }
+        Self { endpoints, answers, gateway, block, height }
     }
 }
 
@@ -44,6 +73,9 @@ impl View<'_> {
     /// where it gives other than its type.
     pub(crate) async fn get<C: SolCall>(&self, view: C) -> Result<C::Return, AdapterError> {
         let data = Bytes::from(view.abi_encode());
+        if let Some(answer) = self.answers.find(self.block, &data) {
+            return self.decode::<C>(&answer);
+        }
         let said = self
             .endpoints
             .agreed("reading the gateway", |provider| {
@@ -66,8 +98,14 @@ impl View<'_> {
             let what = format!("the contract {}", self.gateway);
             return Err(AdapterError::NotFinal { chain, what, newest: self.height });
         }
-        C::abi_decode_returns(&answer).map_err(|error| AdapterError::Contradiction {
-            chain,
+        let decoded = self.decode::<C>(&answer)?;
+        self.answers.keep(self.block, data, answer);
+        Ok(decoded)
+    }
+
+    fn decode<C: SolCall>(&self, answer: &Bytes) -> Result<C::Return, AdapterError> {
+        C::abi_decode_returns(answer).map_err(|error| AdapterError::Contradiction {
+            chain: self.endpoints.chain(),
             why: format!(
                 "{} answers {} with other than its type: {error}",
                 self.gateway,
@@ -84,14 +122,21 @@ impl View<'_> {
 
     /// How many messages of a lane the gateway knows to be taken.
     pub(super) async fn taken(&self, lane: LaneNumber) -> Result<u64, AdapterError> {
-        let slot = B256::from(storage::taken_slot(lane).0).into();
-        let word = self
-            .endpoints
-            .agreed("reading a lane", |provider| async move {
-                Ok(Some(provider.get_storage_at(self.gateway, slot).block_id(self.block).await?))
-            })
-            .await?;
-        let bytes: [u8; 32] = word.to_be_bytes();
-        Ok(bytes.first_chunk::<8>().map_or(0, |taken| u64::from_be_bytes(*taken)))
+        let slot = B256::from(storage::taken_slot(lane).0);
+        let question = Bytes::from(slot);
+        let word = match self.answers.find(self.block, &question) {
+            Some(word) => word,
+            None => {
+                let read = |provider: &'_ RootProvider| {
+                    let word = provider.get_storage_at(self.gateway, slot.into());
+                    async { Ok(Some(word.block_id(self.block).await?)) }
+                };
+                let word = self.endpoints.agreed("reading a lane", read).await?;
+                let word = Bytes::from(B256::from(word));
+                self.answers.keep(self.block, question, word.clone());
+                word
+            }
+        };
+        Ok(word.first_chunk::<8>().map_or(0, |taken| u64::from_be_bytes(*taken)))
     }
 }

@@ -13,7 +13,7 @@ use alloy::{
     sol_types::{SolCall, SolEvent},
 };
 use async_trait::async_trait;
-use tombolo_adapter::{AdapterError, ClientView, Sink, SubmitOutcome};
+use tombolo_adapter::{AdapterError, ClientView, Landing, Sink, SubmitOutcome};
 use tombolo_types::{
     Class, Hash, Height, Refusal, UnixMillis, attested,
     id::LinkId,
@@ -31,15 +31,17 @@ const GAS_OF_MESSAGE: u64 = 25_000;
 /// The part of a block's gas that one delivery may ask for.
 const PART_OF_BLOCK: u64 = 2;
 
+/// The most gas that a transaction may ask for. EIP-7825
+const GAS_OF_TRANSACTION_MAX: u64 = 1 << 24;
+
 impl EvmAdapter {
-    async fn call(&self, data: Vec<u8>, gas: Option<u64>) -> Result<SubmitOutcome, AdapterError> {
-        let call = ContractCall {
-            to: Some(self.config.gateway),
-            data: data.into(),
-            value: U256::ZERO,
-            gas,
-        };
-        self.submitter.submit(&self.endpoints, &call).await
+    fn contract_call(&self, data: Vec<u8>, gas: Option<u64>) -> ContractCall {
+        let to = Some(self.config.gateway);
+        ContractCall { to, data: data.into(), value: U256::ZERO, gas }
+    }
+
+    async fn call(&self, data: Vec<u8>) -> Result<SubmitOutcome, AdapterError> {
+        self.submitter.submit(&self.endpoints, self.contract_call(data, None)).await
     }
 
     /// The set behind a root, as the gateway has named it.
@@ -80,7 +82,7 @@ impl EvmAdapter {
         });
         let wanted = weights.fold(GAS_OF_DELIVERY, |sum, weight| sum.saturating_add(weight));
         let block = self.endpoints.tip().await?.gas_limit / PART_OF_BLOCK;
-        Ok(wanted.min(block))
+        Ok(wanted.min(block).min(GAS_OF_TRANSACTION_MAX))
     }
 
     async fn deliver_proved(&self, delivery: &Delivery) -> Result<Vec<u8>, AdapterError> {
@@ -126,13 +128,18 @@ fn attested_proof(it: &attested::AttestedProof) -> AttestedProof {
 #[async_trait]
 impl Sink for EvmAdapter {
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
+        self.hand_in(delivery).await?.await
+    }
+
+    async fn hand_in(&self, delivery: Delivery) -> Result<Landing<'_>, AdapterError> {
         self.ensure_link(delivery.leaf.link)?;
         let data = match self.mode {
             1 => self.deliver_proved(&delivery).await?,
             _ => self.deliver_attested(&delivery)?,
         };
-        let gas = self.gas(&delivery).await?;
-        self.call(data, Some(gas)).await
+        let call = self.contract_call(data, Some(self.gas(&delivery).await?));
+        let sent = self.submitter.hand_in(&self.endpoints, call).await?;
+        Ok(Box::pin(self.submitter.until_final(&self.endpoints, sent)))
     }
 
     async fn update_client(
@@ -146,16 +153,18 @@ impl Sink for EvmAdapter {
         let set = convert::set_back(&self.set(header.validators_root).await?);
         let certified = convert::certified(&header, &certificate, &set);
         let next = convert::set(&next_validators);
-        self.call(IHubGateway::updateClientCall { certified, next }.abi_encode(), None).await
+        self.call(IHubGateway::updateClientCall { certified, next }.abi_encode()).await
     }
 
     async fn client_status(&self, link: LinkId) -> Result<ClientView, AdapterError> {
         self.ensure_link(link)?;
         let block = self.endpoints.newest().await?;
         let view = self.view(&block);
-        let newest = view.get(IGateway::newestCall {}).await?;
-        let standing = view.get(IGateway::standingCall {}).await?;
-        let hub = view.get(IGateway::hubCall {}).await?;
+        let (newest, standing, hub) = tokio::try_join!(
+            view.get(IGateway::newestCall {}),
+            view.get(IGateway::standingCall {}),
+            view.get(IGateway::hubCall {}),
+        )?;
         let (validators_root, set_since, key_epoch) = match self.mode {
             1 => {
                 let root = view.get(IHubGateway::validatorsRootCall {}).await?;
@@ -206,6 +215,6 @@ impl Sink for EvmAdapter {
                 IAttestedGateway::deviationCall { leaf, statement }.abi_encode()
             }
         };
-        self.call(data, None).await
+        self.call(data).await
     }
 }

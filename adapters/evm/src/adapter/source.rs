@@ -19,8 +19,8 @@ use tombolo_types::{
     lane::{CONTROL_LANE, DATA_LANE, Direction, LaneKey, LaneLeaf, RangeProof},
 };
 
-/// How often a node without notifications is asked for a new block.
-const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How long to wait for a block of the first node before the others are looked at all the same.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 fn head_of(block: &SeenBlock, validators_root: Hash) -> ChainHead {
     ChainHead {
@@ -44,7 +44,14 @@ impl EvmAdapter {
         advance: &[u8],
     ) -> Result<ProvedLeaf, AdapterError> {
         let view = self.view(block);
-        let leaf = view.lane_leaf(lane).await?;
+        let current_at = async {
+            match lane {
+                CONTROL_LANE => view.get(IGateway::identityViewTimeCall {}).await.map(UnixMillis),
+                _ => Ok(UnixMillis::ZERO),
+            }
+        };
+        let (leaf, taken, current_at) =
+            tokio::try_join!(view.lane_leaf(lane), view.taken(lane), current_at)?;
         let head_proof = match self.config.proof {
             crate::config::Proof::None => Vec::new(),
             _ => {
@@ -53,11 +60,7 @@ impl EvmAdapter {
                 EvmHeadProof { height, advance, nodes }.encode()
             }
         };
-        let current_at = match lane {
-            CONTROL_LANE => UnixMillis(view.get(IGateway::identityViewTimeCall {}).await?),
-            _ => UnixMillis::ZERO,
-        };
-        Ok(ProvedLeaf { leaf, head_proof, taken: view.taken(lane).await?, current_at })
+        Ok(ProvedLeaf { leaf, head_proof, taken, current_at })
     }
 
     /// The trie nodes that prove a lane.
@@ -95,20 +98,6 @@ impl EvmAdapter {
             _ => Standing::Shut,
         })
     }
-
-    async fn wait_for_block(&self) -> Result<(), AdapterError> {
-        let provider = self.endpoints.any();
-        match provider.client().pubsub_frontend() {
-            None => tokio::time::sleep(POLL_EVERY).await,
-            Some(_) => {
-                let doing = "watching for blocks";
-                let blocks = provider.subscribe_blocks().await;
-                let mut blocks = blocks.map_err(|error| self.endpoints.no_answer(doing, error))?;
-                blocks.recv().await.map_err(|error| self.endpoints.no_answer(doing, error))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -120,11 +109,12 @@ impl Source for EvmAdapter {
 
     async fn next_head(&self, after: Height) -> Result<ChainHead, AdapterError> {
         loop {
+            let seen = self.endpoints.noticed();
             let newest = self.endpoints.newest().await?;
             if newest.height() > after {
                 return self.newest_head().await;
             }
-            self.wait_for_block().await?;
+            self.endpoints.other_block(seen, LOOK_AFTER).await?;
         }
     }
 
@@ -137,12 +127,12 @@ impl Source for EvmAdapter {
             true => self.prover.advance(&self.endpoints, follower, &block).await?,
             false => Vec::new(),
         };
-        let mut lanes = Vec::new();
-        for lane in [CONTROL_LANE, DATA_LANE] {
-            lanes.push(self.proved(lane, &block, &advance).await?);
-        }
-        let standing = self.standing(&block).await?;
-        Ok(LinkHead { head: head_of(&block, root), standing, lanes })
+        let (control, data, standing) = tokio::try_join!(
+            self.proved(CONTROL_LANE, &block, &advance),
+            self.proved(DATA_LANE, &block, &advance),
+            self.standing(&block),
+        )?;
+        Ok(LinkHead { head: head_of(&block, root), standing, lanes: vec![control, data] })
     }
 
     async fn confirm(

@@ -80,12 +80,22 @@ impl World {
 
     /// The next message of the hub, proved.
     pub(crate) async fn delivery(&mut self) -> Delivery {
-        self.linked.begin(1);
+        self.deliveries(1).await.pop().unwrap()
+    }
+
+    /// The next messages of the hub, one delivery each, which join on.
+    pub(crate) async fn deliveries(&mut self, count: u64) -> Vec<Delivery> {
+        self.linked.begin(count);
         let received = self.on_chain().await.received;
         let (link, hub) = (self.linked.link, self.linked.hub_end(&self.adapter));
         let follower = self.adapter.client_status(link).await.unwrap();
-        let first = MessageNumber(received);
-        delivery_from(&*hub, link, DATA_LANE, first, 1, &follower).await.unwrap()
+        let mut all = Vec::new();
+        for first in received..received + count {
+            let first = MessageNumber(first);
+            let one = delivery_from(&*hub, link, DATA_LANE, first, 1, &follower).await;
+            all.push(one.unwrap());
+        }
+        all
     }
 }
 
@@ -292,14 +302,17 @@ fn a27_a_reorganisation_below_finality_leaves_nothing() {
         // No transaction of its own but those that bring something.
         task.settings.pace.acknowledge_after_ms = u64::MAX;
         let relayer = Relayer::start(task);
-        until("what the hub had to say is taken", &relayer.reports, async || {
-            world.mine(1);
-            let reports = relayer.reports.all();
-            let mut ends = reports.iter().flat_map(|report| &report.ends);
-            !reports.is_empty() && ends.all(|end| end.waiting == 0)
-        })
-        .await;
         for below in 1..=DEPTH {
+            // Else a delivery, which makes a block of its own, could come between those that go.
+            until("what the hub had to say is taken", &relayer.reports, async || {
+                world.mine(1);
+                let reports = relayer.reports.all();
+                let mut ends = reports.iter().flat_map(|report| &report.ends);
+                let none = !reports.is_empty() && ends.all(|end| end.waiting == 0);
+                none && world.on_hub().await.size == world.on_chain().await.received
+            })
+            .await;
+            world.mine(DEPTH);
             let before = world.taken_by_hub().await;
             world.linked.share(below);
             let _ = world.call("anvil_reorg", json!([below, []]));

@@ -10,6 +10,7 @@ mod crashes;
 mod faulty;
 mod htlc;
 mod hub;
+mod in_a_row;
 mod link;
 mod pair;
 mod silence;

@@ -245,7 +245,12 @@ impl Door {
             consensus: Consensus::Bft,
             currency: None,
             privacy: Privacy::Members,
-            limits: Limits { message_bytes_max: 1, batch_messages_max: 1, batch_bytes_max: 1 },
+            limits: Limits {
+                message_bytes_max: 1,
+                batch_messages_max: 1,
+                batch_bytes_max: 1,
+                deliveries_max: 1,
+            },
             abilities: BTreeSet::from([Ability::Hashlock]),
         };
         Self { chain: Arc::clone(chain), party, descriptor }

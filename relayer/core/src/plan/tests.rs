@@ -11,6 +11,7 @@ const PACE: Pace = Pace {
     acknowledge_after_ms: 10_000,
     acknowledge_messages: 50,
     refresh_after_ms: 1_800_000,
+    gather_ms: 50,
 };
 const NOW: UnixMillis = UnixMillis(5_000_000);
 const DATA: LaneNumber = LaneNumber(1);

@@ -18,6 +18,7 @@ const PACE: Pace = Pace {
     acknowledge_after_ms: 10_000,
     acknowledge_messages: 1_000,
     refresh_after_ms: 1_800_000,
+    gather_ms: 50,
 };
 
 fn at(ms: u64) -> UnixMillis {
@@ -62,10 +63,10 @@ fn carries(turns: &mut Turns, sight: &LinkSight, now: UnixMillis) -> Option<u64>
 fn alone_nothing_waits() {
     let mut turns = Turns::new(PATIENCE_MS);
     assert_eq!(carries(&mut turns, &sight(5, 0, 0), at(0)), Some(5));
-    turns.brought(End::Hub, DATA, 5, 0);
+    turns.brings(End::Hub, DATA, 5, 0);
     assert_eq!(carries(&mut turns, &sight(9, 5, 0), at(10)), Some(9));
-    turns.brought(End::Hub, DATA, 9, 0);
-    turns.brought(End::Chain, DATA, 0, 9);
+    turns.brings(End::Hub, DATA, 9, 0);
+    turns.brings(End::Chain, DATA, 0, 9);
     assert_eq!(carries(&mut turns, &sight(9, 9, 9), at(20)), None);
     assert!(!turns.yields(End::Hub) && !turns.yields(End::Chain));
 }
@@ -114,9 +115,9 @@ fn a22_who_brings_little_does_not_keep_others_from_bringing_all() {
     assert_eq!(carries(&mut turns, &sight(100, 1, 0), at(10)), None);
     assert_eq!(carries(&mut turns, &sight(100, 2, 0), at(1_900)), None);
     assert_eq!(carries(&mut turns, &sight(100, 3, 0), at(10 + PATIENCE_MS)), Some(100));
-    turns.brought(End::Hub, DATA, 100, 0);
+    turns.brings(End::Hub, DATA, 100, 0);
     assert_eq!(carries(&mut turns, &sight(200, 101, 0), at(3_000)), Some(200));
-    turns.brought(End::Hub, DATA, 200, 0);
+    turns.brings(End::Hub, DATA, 200, 0);
     assert_eq!(carries(&mut turns, &sight(300, 201, 0), at(3_000 + FIRM_MS)), None);
 }
 
@@ -214,7 +215,7 @@ proptest! {
                         race.useful += 1;
                         race.twice += received - first;
                         received = end;
-                        relayer.turns.brought(End::Hub, DATA, end, 0);
+                        relayer.turns.brings(End::Hub, DATA, end, 0);
                     }
                     continue;
                 }

@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::task::JoinSet;
 use tombolo_adapter::{
-    Ability, AdapterError, ChainHead, ClientView, Declare, Descriptor, LinkHead, ProvedLeaf, Query,
-    Sink, Source, SubmitOutcome, TransactionStatus,
+    Ability, AdapterError, ChainHead, ClientView, Declare, Descriptor, Landing, LinkHead,
+    ProvedLeaf, Query, Sink, Source, SubmitOutcome, TransactionStatus,
 };
 use tombolo_relayer_core::End;
 use tombolo_types::{
@@ -240,6 +240,10 @@ impl<C: Chain + ?Sized> Source for Attested<C> {
 impl<C: Chain + ?Sized> Sink for Attested<C> {
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
         self.inner.deliver(delivery).await
+    }
+
+    async fn hand_in(&self, delivery: Delivery) -> Result<Landing<'_>, AdapterError> {
+        self.inner.hand_in(delivery).await
     }
 
     async fn update_client(

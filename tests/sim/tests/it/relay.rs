@@ -20,6 +20,7 @@ pub(crate) const PACE: Pace = Pace {
     acknowledge_after_ms: 1_500,
     acknowledge_messages: 50,
     refresh_after_ms: 120_000,
+    gather_ms: 50,
 };
 
 /// Both ends of a link as a relayer has seen them.
