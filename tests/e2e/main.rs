@@ -1,6 +1,7 @@
 //! End to end: the real command, real processes on loopback, nothing simulated.
 
 mod audit;
+mod bench;
 mod collector;
 mod commands;
 mod conformance;

@@ -1,9 +1,11 @@
-//! Measures the network of the demonstration: shares and two-phase commits per second.
+//! Measures the network of the demonstration: shares and two-phase commits per second, and with
+//! `--with evm` what passes between it and an EVM chain.
 //!
 //! Real processes on loopback, real disks, real signatures; the load is made by this process and
 //! counted in the result. Nothing here judges a number: a measurement is no test.
 
 mod commit;
+mod evm;
 mod load;
 mod machine;
 mod report;
@@ -11,13 +13,15 @@ mod share;
 
 use crate::{network::Network, node::until_asked_to_end, output, process::Lives, setup::Running};
 use anyhow::Context as _;
+use evm::Harbour;
 use load::{Load, Measured};
-use report::Report;
+use report::{ChainReport, Report};
 use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: tombolo bench --shares 20000 --commits 500 > results.md")]
+#[command(after_help = "Example: tombolo bench --shares 20000 --commits 500 > results.md
+         tombolo bench --with evm --shares 0 --commits 0")]
 pub(crate) struct Arguments {
     /// How many new open items are submitted and shared; 0 leaves this out.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -34,6 +38,11 @@ pub(crate) struct Arguments {
     /// How long each of the two may take, in seconds; what is finished by then counts.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds_max: u64,
+    /// Measure shares to and from a chain of this kind, too.
+    #[arg(long, value_enum)]
+    with: Option<With>,
+    #[command(flatten)]
+    evm: evm::Arguments,
     /// A folder for the network; it is kept. Default: one that is deleted at the end.
     #[arg(long)]
     home: Option<PathBuf>,
@@ -42,8 +51,19 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// A kind of chain beside the islets.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum With {
+    /// anvil, linked in mode 2.
+    Evm,
+}
+
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let cancel = until_asked_to_end(Lives::Alone);
+    if arguments.with == Some(With::Evm) {
+        // Before anything is started.
+        arguments.evm.program()?;
+    }
     let temporary = match &arguments.home {
         Some(_) => None,
         None => Some(
@@ -60,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     eprintln!("starting hub, two islets and a relayer in {}", home.display());
     let mut running = Running::start(Network::create(&home, 1)?, Lives::WithParent).await?;
-    let measured = measure(&running, &arguments, &cancel).await;
+    let measured = measure(&mut running, &arguments, &cancel).await;
     running.stop().await;
     let report = measured?;
     if arguments.json {
@@ -72,7 +92,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(
-    running: &Running,
+    running: &mut Running,
     arguments: &Arguments,
     cancel: &CancellationToken,
 ) -> anyhow::Result<Report> {
@@ -99,7 +119,16 @@ async fn measure(
             let load = load("two-phase commits", arguments.commits, arguments.commits_in_flight);
             phases.push(commit::measure(running, &load, links).await?);
         }
-        anyhow::Ok(Report { machine: machine::Machine::read(&running.network.home), phases })
+        let mut chain = None;
+        if arguments.with == Some(With::Evm) {
+            let harbour = Harbour::open(running, &arguments.evm, schema).await?;
+            let within = Duration::from_secs(arguments.seconds_max);
+            let (quiet, measured) = harbour.measure(running, &arguments.evm, within).await?;
+            phases.extend(measured);
+            chain = Some(ChainReport { gas_limit: harbour.gas_limit(), quiet });
+        }
+        let machine = machine::Machine::read(&running.network.home);
+        anyhow::Ok(Report { machine, phases, chain })
     };
     tokio::select! {
         done = work => done,

@@ -1,5 +1,6 @@
 //! `tombolo`: the one command. It composes the other crates and holds no logic of its own.
 
+mod anvil;
 mod audit;
 mod bench;
 mod demo;
@@ -71,9 +72,9 @@ enum Command {
     /// Makes and lists encrypted keys.
     #[command(subcommand)]
     Key(key::Command),
-    /// Becomes anvil, for the demonstration.
+    /// Becomes anvil, for the demonstration and for measurements.
     #[command(hide = true)]
-    Anvil(demo::anvil::Arguments),
+    Anvil(anvil::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// For which shell.
@@ -111,7 +112,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(arguments) => explain::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Key(command) => key::run(command),
-        Command::Anvil(arguments) => demo::anvil::become_anvil(&arguments),
+        Command::Anvil(arguments) => anvil::become_anvil(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -1,6 +1,9 @@
 //! What the contracts of a gateway hold of an item.
 
-use super::{EvmAdapter, read::View};
+use super::{
+    EvmAdapter,
+    read::{Answers, View},
+};
 use crate::{
     contract::{IGateway, IRegistry, IVault},
     convert::word,
@@ -53,7 +56,9 @@ impl EvmAdapter {
         (fingerprint, source): (Fingerprint, ChainId),
     ) -> Result<ItemThere, AdapterError> {
         let block = self.endpoints.newest().await?;
-        let view = |contract| View::at(&self.endpoints, contract, &block);
+        // Not with what is read for every look: nobody asks for the same item again.
+        let answers = Answers::default();
+        let view = |contract| View::at((&self.endpoints, &answers), contract, &block);
         let registry = self.view(&block).get(IGateway::registryCall {}).await?;
         let known = view(registry).get(IRegistry::itemCall { dataId: word(item) }).await?;
         let there = |standing, version, fingerprint| ItemThere {

@@ -22,7 +22,7 @@ use tombolo_adapter::AdapterError;
 use tombolo_evm_core::storage;
 use tombolo_types::{Height, LaneNumber, lane::LaneLeaf};
 
-/// What was read at one block, which never changes there: by call data, or by storage slot.
+/// What was read at one block, which never changes there: by contract and call data, or storage slot.
 #[derive(Default)]
 pub(crate) struct Answers(Mutex<(Option<BlockId>, BTreeMap<Bytes, Bytes>)>);
 
@@ -73,7 +73,8 @@ impl View<'_> {
     /// where it gives other than its type.
     pub(crate) async fn get<C: SolCall>(&self, view: C) -> Result<C::Return, AdapterError> {
         let data = Bytes::from(view.abi_encode());
-        if let Some(answer) = self.answers.find(self.block, &data) {
+        let question = Bytes::from([self.gateway.as_slice(), &data].concat());
+        if let Some(answer) = self.answers.find(self.block, &question) {
             return self.decode::<C>(&answer);
         }
         let said = self
@@ -99,7 +100,7 @@ impl View<'_> {
             return Err(AdapterError::NotFinal { chain, what, newest: self.height });
         }
         let decoded = self.decode::<C>(&answer)?;
-        self.answers.keep(self.block, data, answer);
+        self.answers.keep(self.block, question, answer);
         Ok(decoded)
     }
 
@@ -123,7 +124,7 @@ impl View<'_> {
     /// How many messages of a lane the gateway knows to be taken.
     pub(super) async fn taken(&self, lane: LaneNumber) -> Result<u64, AdapterError> {
         let slot = B256::from(storage::taken_slot(lane).0);
-        let question = Bytes::from(slot);
+        let question = Bytes::from([self.gateway.as_slice(), slot.as_slice()].concat());
         let word = match self.answers.find(self.block, &question) {
             Some(word) => word,
             None => {

@@ -1,7 +1,7 @@
 //! A closed loop: as much work under way as agreed, each piece timed from its submission until it
 //! is seen finished in the audit logs.
 
-use super::machine::Usage;
+use super::{evm::ChainUse, machine::Usage};
 use crate::{
     party::{Ledger, Party},
     setup::{PATIENCE, Running},
@@ -53,6 +53,8 @@ pub(super) struct Measured {
     pub(super) usage: Vec<Usage>,
     /// How many blocks each ledger made meanwhile.
     pub(super) blocks: Vec<(String, u64)>,
+    /// What a chain beside the islets did meanwhile, where one took part.
+    pub(super) chain: Option<ChainUse>,
 }
 
 impl Measured {
@@ -63,8 +65,7 @@ impl Measured {
 
     /// The latency below which `percent` of all lie; zero where none finished.
     pub(super) fn percentile(&self, percent: usize) -> Duration {
-        let rank = (self.latencies.len() * percent).div_ceil(100);
-        self.latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+        percentile(&self.latencies, percent)
     }
 
     /// How many finished in a second.
@@ -72,6 +73,13 @@ impl Measured {
         let seconds = self.took.as_secs_f64();
         if seconds > 0.0 { self.finished() as f64 / seconds } else { 0.0 }
     }
+}
+
+/// That of the ascending durations below which `percent` of all lie, by nearest rank; zero where
+/// there is none.
+pub(super) fn percentile(ascending: &[Duration], percent: usize) -> Duration {
+    let rank = (ascending.len() * percent).div_ceil(100);
+    ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// What is under way. Cheap to clone.
@@ -109,7 +117,7 @@ impl Flights {
     }
 
     /// Waits for room.
-    async fn take_room(&self, permits: u32) -> anyhow::Result<()> {
+    pub(super) async fn take_room(&self, permits: u32) -> anyhow::Result<()> {
         match self.0.room.acquire_many(permits).await {
             Ok(permit) => {
                 permit.forget();
@@ -119,7 +127,8 @@ impl Flights {
         }
     }
 
-    fn submitted(&self, id: GlobalId, awaited: u8) {
+    /// Counts a piece from now on, until all of what is `awaited` of it was seen.
+    pub(super) fn submitted(&self, id: GlobalId, awaited: u8) {
         self.state().open.insert(id, Flight { submitted: Instant::now(), awaited });
     }
 
@@ -184,7 +193,7 @@ impl<M> Source<'_, M> {
     }
 }
 
-/// Runs a load to its end or to the end of its time.
+/// Runs a load that a party submits to a ledger, to its end or to the end of its time.
 ///
 /// `see` is shown every new record of the ledgers that are `watched`, with the ledger's number.
 pub(super) async fn run<C, M>(
@@ -198,24 +207,44 @@ where
     C: borsh::BorshSerialize + Send + 'static,
     M: Fn(u32) -> anyhow::Result<Piece<C>> + Clone + Send + 'static,
 {
+    let first = async |flights: &Flights| first_piece(flights, load, &source).await;
+    let all = async |flights: &Flights| submit_all(flights, load, &source).await;
+    run_with(running, load, watched, see, first, all).await
+}
+
+/// Runs a load that is made by `all`, each piece within the room that [`Flights`] gives, after
+/// `first` has sent one that is not counted.
+pub(super) async fn run_with(
+    running: &Running,
+    load: &Load,
+    watched: &[&Ledger],
+    see: impl Fn(&Flights, usize, &Record) + Clone + Send + Sync + 'static,
+    first: impl AsyncFnOnce(&Flights) -> anyhow::Result<()>,
+    all: impl AsyncFnOnce(&Flights) -> anyhow::Result<()>,
+) -> anyhow::Result<Measured> {
     let flights = Flights::new(load.in_flight);
     let mut followers = JoinSet::new();
     for (number, ledger) in watched.iter().copied().cloned().enumerate() {
         let from = ledger.client.records(0, 1).await?.log_size;
         let (flights, see) = (flights.clone(), see.clone());
         followers.spawn(async move {
-            let see = |record: &Record| see(&flights, number, record);
+            let see = |record: &Record, _| see(&flights, number, record);
             if let Err(error) = follow(&ledger, from, see).await {
                 flights.fail(format!("{error:#}"));
             }
         });
     }
-    warm_up(&flights, load, &source).await.context("sending a first piece alone")?;
+    warm_up(&flights, load, first).await.context("sending a first piece alone")?;
     let (heights, usage) = (heights(running).await?, Usage::read(running));
     eprintln!("measuring {} {}, {} at a time", load.count, load.what, load.in_flight);
     let started = Instant::now();
     // What is not finished in time is left; what is finished counts.
-    let ended = tokio::time::timeout(load.within, submit_all(&flights, load, source)).await;
+    let ended = tokio::time::timeout(load.within, async {
+        all(&flights).await?;
+        // All room is free again once all is finished.
+        flights.take_room(load.in_flight).await
+    })
+    .await;
     ended.unwrap_or(Ok(()))?;
     followers.shutdown().await;
     let usage = Usage::since(running, &usage);
@@ -244,12 +273,31 @@ where
         latencies,
         usage,
         blocks,
+        chain: None,
     })
 }
 
 /// Sends one piece that is not counted: connections are made, and a load of which nothing would
 /// pass is found out before it is measured.
-async fn warm_up<C, M>(flights: &Flights, load: &Load, source: &Source<'_, M>) -> anyhow::Result<()>
+async fn warm_up(
+    flights: &Flights,
+    load: &Load,
+    first: impl AsyncFnOnce(&Flights) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    first(flights).await?;
+    tokio::time::timeout(PATIENCE, flights.take_room(load.in_flight))
+        .await
+        .context("it is not finished")??;
+    flights.begin(load.in_flight);
+    Ok(())
+}
+
+/// Submits one piece, the one after all that are counted.
+async fn first_piece<C, M>(
+    flights: &Flights,
+    load: &Load,
+    source: &Source<'_, M>,
+) -> anyhow::Result<()>
 where
     C: borsh::BorshSerialize + Send + 'static,
     M: Fn(u32) -> anyhow::Result<Piece<C>>,
@@ -259,21 +307,17 @@ where
     let piece = std::iter::once((source.make)(load.count));
     let id = submitter.submit(nonces.first().copied().unwrap_or(0), piece).await?;
     let ended = source.ledger.wait_for(id).await?;
-    if let Some(refusal) = ended.refusal {
-        return Err(refusal.into());
+    match ended.refusal {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(()),
     }
-    tokio::time::timeout(PATIENCE, flights.take_room(load.in_flight))
-        .await
-        .context("it is not finished")??;
-    flights.begin(load.in_flight);
-    Ok(())
 }
 
-/// Submits everything over all series of nonces side by side, and waits until all is finished.
+/// Submits everything over all series of nonces side by side.
 async fn submit_all<C, M>(
     flights: &Flights,
     load: &Load,
-    source: Source<'_, M>,
+    source: &Source<'_, M>,
 ) -> anyhow::Result<()>
 where
     C: borsh::BorshSerialize + Send + 'static,
@@ -290,8 +334,7 @@ where
     while let Some(ended) = submitters.join_next().await {
         ended.context("a submitting task broke")??;
     }
-    // All room is free again once all is finished.
-    flights.take_room(load.in_flight).await
+    Ok(())
 }
 
 /// Submits on one series of nonces.
@@ -338,17 +381,23 @@ impl Submitter {
     }
 }
 
-/// Shows every record from a position on, as blocks become final.
-async fn follow(ledger: &Ledger, from: u64, see: impl Fn(&Record)) -> anyhow::Result<()> {
+/// Shows every record from a position on, as blocks become final, with the moment when this process
+/// heard of its block.
+pub(super) async fn follow(
+    ledger: &Ledger,
+    from: u64,
+    see: impl Fn(&Record, Instant),
+) -> anyhow::Result<()> {
     let mut next = from;
     let mut blocks = ledger.client.watch(None).await?;
     while let Some(block) = blocks.next().await {
         let size = block.with_context(|| format!("watching {}", ledger.name))?.log_size;
+        let heard = Instant::now();
         while next < size {
             let page = ledger.client.records(next, RECORDS_AT_ONCE).await?;
             let Some((last, _)) = page.records.last() else { break };
             next = last + 1;
-            page.records.iter().for_each(|(_, salted)| see(&salted.record));
+            page.records.iter().for_each(|(_, salted)| see(&salted.record, heard));
         }
     }
     anyhow::bail!("{} ended its stream of blocks", ledger.name)
@@ -376,6 +425,7 @@ mod tests {
             latencies: latencies.iter().map(|ms| Duration::from_millis(*ms)).collect(),
             usage: Vec::new(),
             blocks: Vec::new(),
+            chain: None,
         }
     }
 

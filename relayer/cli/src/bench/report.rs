@@ -1,6 +1,10 @@
 //! The result, as a section of `docs/benchmarks.md` and as JSON.
 
-use super::{load::Measured, machine::Machine};
+use super::{
+    evm::{ChainUse, Quiet},
+    load::{Measured, percentile},
+    machine::Machine,
+};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, time::Duration};
 
@@ -8,6 +12,15 @@ use std::{fmt::Write as _, time::Duration};
 pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) phases: Vec<Measured>,
+    /// Of a chain beside the islets.
+    pub(super) chain: Option<ChainReport>,
+}
+
+/// What was measured of a chain beside the islets, apart from the loads.
+pub(super) struct ChainReport {
+    /// How much gas a block holds.
+    pub(super) gas_limit: u64,
+    pub(super) quiet: Vec<Quiet>,
 }
 
 /// Numbers of a build without optimisation say nothing of the product.
@@ -27,6 +40,7 @@ impl Report {
                 "file_system": file_system,
             },
             "phases": self.phases.iter().map(phase_json).collect::<Vec<_>>(),
+            "chain": self.chain.as_ref().map(ChainReport::to_json),
         })
     }
 
@@ -65,6 +79,9 @@ impl Report {
                 millis(phase.percentile(100)),
             )?;
         }
+        if let Some(chain) = &self.chain {
+            chain.write(text)?;
+        }
         for phase in &self.phases {
             self.write_usage(text, phase)?;
         }
@@ -95,8 +112,75 @@ impl Report {
             if had > 0.0 { 100.0 * all / had } else { 0.0 },
             self.machine.cores,
             blocks.join(", ")
-        )
+        )?;
+        match &phase.chain {
+            Some(used) => write_chain_use(text, used, phase.finished()),
+            None => Ok(()),
+        }
     }
+}
+
+impl ChainReport {
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "\nOne at a time, beyond what the ledgers take for themselves:\n")?;
+        writeln!(
+            text,
+            "| hop | shares | p50 ms | p99 ms | longest ms | whole p50 ms | whole p99 ms |"
+        )?;
+        writeln!(text, "|---|---|---|---|---|---|---|")?;
+        for Quiet { hop, counted, added, whole } in &self.quiet {
+            writeln!(
+                text,
+                "| {hop}, {counted} | {} | **{:.0}** | {:.0} | {:.0} | {:.0} | {:.0} |",
+                added.len(),
+                millis(percentile(added, 50)),
+                millis(percentile(added, 99)),
+                millis(percentile(added, 100)),
+                millis(percentile(whole, 50)),
+                millis(percentile(whole, 99)),
+            )?;
+        }
+        writeln!(text, "\nBlocks of the chain hold {} gas.", self.gas_limit)
+    }
+
+    fn to_json(&self) -> Value {
+        let quiet = self.quiet.iter().map(|Quiet { hop, counted, added, whole }| {
+            json!({
+                "hop": hop, "counted": counted, "shares": added.len(),
+                "added_ms": latency_json(added), "whole_ms": latency_json(whole),
+            })
+        });
+        json!({ "gas_limit": self.gas_limit, "one_at_a_time": quiet.collect::<Vec<_>>() })
+    }
+}
+
+fn write_chain_use(text: &mut String, used: &ChainUse, pieces: usize) -> std::fmt::Result {
+    let ChainUse {
+        blocks,
+        deliveries,
+        delivery_gas,
+        reverted,
+        in_one_block,
+        sent,
+        sent_gas,
+        requests,
+    } = used;
+    let each = |whole: &u64, of: u64| *whole as f64 / of.max(1) as f64;
+    write!(
+        text,
+        "On the chain, in {blocks} blocks: {deliveries} deliveries ({in_one_block} in one block at the \
+         most, {reverted} reverted), {:.0} gas a piece;",
+        each(delivery_gas, pieces as u64)
+    )?;
+    if *sent > 0 {
+        write!(text, " {sent} shares sent, {:.0} gas each;", each(sent_gas, *sent))?;
+    }
+    writeln!(text, " {requests} requests, {:.2} a piece.", each(requests, pieces as u64))
+}
+
+fn latency_json(ascending: &[Duration]) -> Value {
+    let at = |percent| millis(percentile(ascending, percent));
+    json!({ "p50": at(50), "p99": at(99), "longest": at(100) })
 }
 
 fn millis(latency: Duration) -> f64 {
@@ -119,12 +203,17 @@ fn phase_json(phase: &Measured) -> Value {
         "in_flight": phase.in_flight,
         "seconds": phase.took.as_secs_f64(),
         "per_second": phase.per_second(),
-        "latency_ms": {
-            "p50": millis(phase.percentile(50)),
-            "p99": millis(phase.percentile(99)),
-            "longest": millis(phase.percentile(100)),
-        },
+        "latency_ms": latency_json(&phase.latencies),
         "usage": usage.collect::<Vec<_>>(),
         "blocks": blocks,
+        "chain": phase.chain.as_ref().map(chain_use_json),
+    })
+}
+
+fn chain_use_json(used: &ChainUse) -> Value {
+    json!({
+        "blocks": used.blocks, "deliveries": used.deliveries, "delivery_gas": used.delivery_gas,
+        "reverted": used.reverted, "in_one_block": used.in_one_block, "sent": used.sent,
+        "sent_gas": used.sent_gas, "requests": used.requests,
     })
 }

@@ -1,7 +1,7 @@
 //! Open shares: a new item of one reading, submitted and shared by one device-signed transaction.
 
 use super::load::{Load, Measured, Piece, Source, run};
-use crate::setup::Running;
+use crate::{party::Party, setup::Running};
 use anyhow::Context as _;
 use std::sync::Arc;
 use tombolo_crypto::digest;
@@ -14,7 +14,7 @@ use tombolo_types::{
         Decimal, ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value,
     },
     header::Signature,
-    id::{ChainId, IdentityId, SchemaId},
+    id::{ChainId, DataId, IdentityId, SchemaId},
     message::DataClass,
     schema::{Field, FieldKind, Schema},
 };
@@ -23,6 +23,8 @@ use tombolo_types::{
 const ENVELOPE_BYTES_MAX: usize = 300;
 const NAME: &str = "bench-reading";
 const FIELD: &str = "temperature";
+/// Under which terms the readings are open.
+pub(super) const TERMS: &str = "CC-BY-4.0";
 const RECORDED: u8 = 0b01;
 const COPIED: u8 = 0b10;
 
@@ -61,24 +63,10 @@ pub(super) async fn measure(
     let (from, to) = (&running.mauna_loa, &running.seattle);
     let (device, owner) = (&running.parties.co2_analyser, &running.parties.observatory);
     eprintln!("signing {} readings", load.count);
-    let station =
-        Station { home: from.chain, owner: owner.identity(), device: device.identity(), schema };
+    let station = Station::new("bench", from.chain, owner, device, schema);
     // One more than is counted: the first goes alone.
-    let readings: Vec<(Vec<u8>, Signature)> = (0..=load.count)
-        .map(|number| {
-            let envelope = station.reading(number)?;
-            let signature = device.key().sign(digest::envelope(&envelope));
-            Ok((envelope, signature))
-        })
-        .collect::<anyhow::Result<_>>()?;
-    let readings = Arc::new(readings);
-    let order = ShareOrder { destination: to.chain, not_after: UnixMillis::ZERO };
-    let make = move |number: u32| {
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        let (envelope, signature) = readings.get(at).context("there is no such reading")?.clone();
-        let call = IsletCall::Submit { envelope, signature, share: Some(order) };
-        Ok(Piece { call, known_as: None })
-    };
+    let readings = Arc::new(station.readings(device, 0..=load.count)?);
+    let make = calls(readings, to.chain);
     let source = Source { ledger: from, party: device, awaited: RECORDED | COPIED, make };
     run(running, load, source, &[&running.hub, to], |flights, ledger, record| {
         if record.outcome != 0 && flights.is_open(record.global_id) {
@@ -89,15 +77,64 @@ pub(super) async fn measure(
     .await
 }
 
+/// The calls that enter readings and share them with another ledger.
+pub(super) fn calls(
+    readings: Arc<Vec<(Vec<u8>, Signature)>>,
+    destination: ChainId,
+) -> impl Fn(u32) -> anyhow::Result<Piece<IsletCall>> + Clone + Send + 'static {
+    let order = ShareOrder { destination, not_after: UnixMillis::ZERO };
+    move |number| {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        let (envelope, signature) = readings.get(at).context("there is no such reading")?.clone();
+        let call = IsletCall::Submit { envelope, signature, share: Some(order) };
+        Ok(Piece { call, known_as: None })
+    }
+}
+
 /// A device and what is the same in all its readings.
-struct Station {
+pub(super) struct Station {
+    /// What its items are called, before their number.
+    prefix: &'static str,
     home: ChainId,
-    owner: IdentityId,
-    device: IdentityId,
-    schema: SchemaId,
+    pub(super) owner: IdentityId,
+    pub(super) device: IdentityId,
+    pub(super) schema: SchemaId,
 }
 
 impl Station {
+    pub(super) fn new(
+        prefix: &'static str,
+        home: ChainId,
+        owner: &Party,
+        device: &Party,
+        schema: SchemaId,
+    ) -> Self {
+        Self { prefix, home, owner: owner.identity(), device: device.identity(), schema }
+    }
+
+    pub(super) fn local_id(&self, number: u32) -> String {
+        format!("{}-{number}", self.prefix)
+    }
+
+    /// The item that a reading is, on every ledger.
+    pub(super) fn data_id(&self, number: u32) -> DataId {
+        digest::data_id(self.home, self.owner, &self.local_id(number))
+    }
+
+    /// Readings with the device's signatures.
+    pub(super) fn readings(
+        &self,
+        device: &Party,
+        numbers: impl Iterator<Item = u32>,
+    ) -> anyhow::Result<Vec<(Vec<u8>, Signature)>> {
+        let sign = |number| {
+            let envelope = self.reading(number)?;
+            let signature = device.key().sign(digest::envelope(&envelope));
+            Ok((envelope, signature))
+        };
+        numbers.map(sign).collect()
+    }
+
     fn reading(&self, number: u32) -> anyhow::Result<Vec<u8>> {
         let time = now();
         let value = Decimal::new(i128::from(number % 10_000), -2);
@@ -105,12 +142,12 @@ impl Station {
             version: ENVELOPE_VERSION,
             home: self.home,
             owner: self.owner,
-            local_id: format!("bench-{number}"),
+            local_id: self.local_id(number),
             item_version: 1,
             class: DataClass::Open,
             schema: self.schema,
             device: self.device,
-            terms: "CC-BY-4.0".into(),
+            terms: TERMS.into(),
             policy_hash: Hash::ZERO,
             hash_algorithm: HashAlgorithm::Keccak256,
             signature_algorithm: SignatureAlgorithm::Secp256k1,
@@ -141,6 +178,7 @@ mod tests {
     fn readings_suit_their_structure_and_are_small() {
         let schema = schema();
         let station = Station {
+            prefix: "bench",
             home: ChainId([0xff; 32]),
             owner: IdentityId([0xff; 32]),
             device: IdentityId([0xff; 32]),

@@ -2,28 +2,28 @@
 //! then without anybody's decision, by a secret.
 
 use super::{
-    anvil,
     calibration::{coins, finished, link as islet_link, status},
     timeline::{Done, Timeline},
 };
 use crate::{
-    evm::{Created, Known, Plan, RawEvm, RawProof, declare},
+    anvil,
+    evm::{Created, Known, declare},
     network::{STAKEHOLDERS, coin},
     party::{Party, until},
-    process::{Lives, Process, free_ports},
-    setup::{PATIENCE, Parties, Running},
+    process::{Lives, Process},
+    setup::{Parties, Running},
     swap::{config::Config, deploy, desk::Desk, offer::Proposal},
 };
 use alloy_primitives::{Address as EvmAddress, U256};
 use anyhow::{Context as _, ensure};
 use std::{path::Path, time::Duration};
-use tombolo_crypto::{digest, secp256k1::SecretKey};
+use tombolo_crypto::digest;
 use tombolo_evm::deploy::Deployer;
 use tombolo_hub::{HubCall, govern::Act};
 use tombolo_islet::signer::{now, random};
 use tombolo_swap::two_phase::Begin;
 use tombolo_types::{
-    Address, Amount, Hash,
+    Address, Amount,
     action::{Action, Authorisation, Branch, Pay, Terms},
     id::{AssetId, LinkId, OrderId},
 };
@@ -74,35 +74,17 @@ async fn start(
     let mut started = None;
     timeline
         .step("start anvil, a node of Ethereum", async {
-            let listens = free_ports(1)?.into_iter().next().context("there is no free port")?;
-            running.nodes.push(anvil::start(program, listens.port(), &running.network.home)?);
-            let evm = RawEvm {
-                name: NAME.into(),
-                rpc: vec![format!("http://{listens}")],
-                account: NAME.into(),
-                finality_depth: Some(0),
-                proof: Some(RawProof::None),
-                ..RawEvm::default()
-            };
-            let known = Known { clique_period: None, clique_epoch: None, evm, htlc: None };
-            let answers = || async {
-                let mut known = known.clone();
-                known.identify().await?;
-                Ok(Some(known))
-            };
-            let log = running.network.home.join("logs").join("anvil.log");
-            let known = until("anvil answers", PATIENCE, answers).await;
-            let known = known.with_context(|| format!("what it says is in {}", log.display()))?;
-            let key: Hash = anvil::KEY.parse()?;
-            let key = SecretKey::from_bytes(key.0)?;
-            known.add(&running.network, &key)?;
+            let known = anvil::start(running, program, NAME, None).await?;
+            let key = anvil::key()?;
             let deployer = known.deployer(&key).await?;
             deploy::fund(&running.network, &deployer, FUNDS).await?;
-            started = Some(Ethereum { known, deployer });
-            Ok(Done::so(format!(
-                "at {listens}, a block each second; each party has {} ether",
+            let done = Done::so(format!(
+                "at {}, a block each second; each party has {} ether",
+                known.evm.rpc.join(", "),
                 FUNDS / WEI
-            )))
+            ));
+            started = Some(Ethereum { known, deployer });
+            Ok(done)
         })
         .await?;
     started.context("anvil was not started")
@@ -117,16 +99,9 @@ async fn linked(
     let mut created = None;
     timeline
         .step("link ethereum to the hub, by one trusted node", async {
-            let (network, known) = (running.network.clone(), ethereum.known.clone());
-            let mut plan = Plan::by_one_node(network, known).await?;
-            let link = plan.create().await?;
-            running.relayer.stop().await;
-            running.start_relayer().await?;
-            plan.open(link.link).await?;
+            let link = anvil::link(running, ethereum.known.clone()).await?;
             // With its gateway.
             ethereum.known = Known::read(&running.network, NAME)?;
-            // The plan has signed for the same parties: their next nonces are asked for anew.
-            running.parties = Parties::of(&running.network)?;
             let done = Done::so("four contracts; nothing bounds the node, and each record says so");
             let done = done.under(link.link);
             created = Some(link);

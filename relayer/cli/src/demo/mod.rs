@@ -1,6 +1,5 @@
 //! `tombolo demo`: everything once, on real measurements, in a minute.
 
-pub(crate) mod anvil;
 mod audit;
 mod calibration;
 mod ethereum;
@@ -10,7 +9,7 @@ mod sharing;
 mod story;
 mod timeline;
 
-use crate::{network::Network, output, process::Lives, setup::Running};
+use crate::{anvil, network::Network, output, process::Lives, setup::Running};
 use anyhow::Context as _;
 use serde_json::json;
 use std::path::PathBuf;
