@@ -4,11 +4,16 @@ use crate::{
     evm::{ANVIL_KEY, AWAY, FINAL_TWICE, HERE, Integration, allow_move},
     network::Devnet,
     party::{Certificate, pay, schema_of, until_within},
-    run::run,
+    run::{good, run},
 };
-use std::rc::Rc;
+use serde_json::Value;
+use std::{collections::BTreeSet, rc::Rc};
 use tombolo_test_nodes::{Anvil, alone};
-use tombolo_types::{Hash, action::Branch, id::AssetId};
+use tombolo_types::{
+    Hash,
+    action::Branch,
+    id::{AssetId, LinkId},
+};
 
 const NATIVE: AssetId = AssetId::ZERO;
 
@@ -29,7 +34,16 @@ impl Pair {
         let linked = |name, node: &Anvil| {
             Integration::named(name, devnet.clone(), &node.rpc, ANVIL_KEY, &words, &["2"])
         };
-        let (first, second) = (linked("harbour", &nodes[0]), linked("quay", &nodes[1]));
+        let first = linked("harbour", &nodes[0]);
+        let others = ["hub/config.toml", "seattle/config.toml", "mauna-loa/config.toml"];
+        let others = others.iter().chain(&["chains/harbour.toml"]);
+        let words = || {
+            let read = |path| std::fs::read_to_string(devnet.home.join(path)).unwrap();
+            others.clone().map(read).collect::<Vec<_>>()
+        };
+        let before = words();
+        let second = linked("quay", &nodes[1]);
+        assert_eq!(words(), before, "one more link is nothing to the others");
         Some(Self { first, second, nodes })
     }
 
@@ -38,6 +52,19 @@ impl Pair {
         let id = self.first.share_from(&self.nodes[0].sender(), self.second.chain()).await;
         until_within(FINAL_TWICE, "the copy is anchored", || async {
             self.second.has_copy(Hash::from(id)).then_some(())
+        })
+        .await;
+        // Both hops stand in the hub's records, each with its link.
+        let hub = format!("http://{}", self.first.devnet.serves("hub"));
+        let both = BTreeSet::from([self.first.link_id(), self.second.link_id()]);
+        until_within(FINAL_TWICE, "both hops are recorded", || async {
+            let id = Hash::from(id).to_string();
+            let found = good(&["audit", "query", "--json", "--node", &hub, "--data", &id]);
+            let links = found.lines().filter_map(|line| {
+                let record: Value = serde_json::from_str(line).unwrap();
+                record["link"].as_str()?.parse().ok()
+            });
+            (links.collect::<BTreeSet<LinkId>>() == both).then_some(())
         })
         .await;
     }
@@ -93,7 +120,7 @@ impl Pair {
 
 /// Shared, committed and moved from one to the other, each in mode 2.
 ///
-/// Req: Y4560-10.2-0, Y4560-7.2.4-1
+/// Req: Y4560-10.2-0, Y4560-7.2.4-1, Y4560-10.1-d.2
 #[test]
 fn two_ethereum_chains_share_commit_and_move_over_one_hub() {
     let _alone = alone();
