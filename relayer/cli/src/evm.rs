@@ -13,7 +13,7 @@ mod prove;
 
 use crate::network::Network;
 pub(crate) use config::{EvmEnd, RawEvm, RawProof};
-pub(crate) use create::{Created, Plan};
+pub(crate) use create::{BACKLOG_MAX, Created, Plan};
 pub(crate) use ends::Ends;
 pub(crate) use known::{Htlc, Known};
 use tombolo_types::id::ChainId;

@@ -32,6 +32,8 @@ use watch::Watch;
 
 /// What the network calls the chain.
 const NAME: &str = "harbour";
+/// So many shares are sent to the chain at the most before it is looked again how many may follow.
+const SENT_AT_ONCE: u32 = 100;
 /// More than any run measures.
 const UNBOUNDED_ITEMS_PER_HOUR: u64 = 1_000_000_000;
 const COMPLETED: u8 = 0b1;
@@ -48,8 +50,7 @@ pub(super) struct Arguments {
     /// With `evm`: how many shares go each way one at a time, for the added latency.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     evm_alone: u32,
-    /// With `evm`: how many shares may be under way to the chain at a time. From it at most
-    /// 1,000, for its gateway takes no more.
+    /// With `evm`: how many shares may be under way each way at a time.
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     evm_in_flight: u32,
     /// With `evm`: how much gas a block of the chain holds; there is one each second.
@@ -147,16 +148,16 @@ impl Harbour {
         arguments: &Arguments,
         within: std::time::Duration,
     ) -> anyhow::Result<(Vec<Quiet>, Vec<Measured>)> {
-        let out = |what, in_flight| Load { what, count: arguments.evm_shares, in_flight, within };
-        let (there, back) = (arguments.evm_in_flight, arguments.evm_in_flight.min(send::BACKLOG));
+        let (count, in_flight) = (arguments.evm_shares, arguments.evm_in_flight);
+        let load = |what| Load { what, count, in_flight, within };
         let quiet = self.quiet(running, arguments.evm_alone).await?;
         let mut measured = vec![
-            self.outwards(running, &out("shares to an EVM chain", there), "out").await?,
-            self.inwards(running, &out("shares from an EVM chain", back), "in").await?,
+            self.outwards(running, &load("shares to an EVM chain"), "out").await?,
+            self.inwards(running, &load("shares from an EVM chain"), "in").await?,
         ];
         let (to, from) = (
-            out("shares to an EVM chain, beside those from it", there),
-            out("shares from an EVM chain, beside those to it", back),
+            load("shares to an EVM chain, beside those from it"),
+            load("shares from an EVM chain, beside those to it"),
         );
         let both = tokio::try_join!(
             self.outwards(running, &to, "out-too"),
@@ -208,7 +209,7 @@ impl Harbour {
         let all = async |flights: &Flights| {
             let mut next = 0;
             while next < load.count {
-                let room = sender.room().await?.min(load.count - next);
+                let room = sender.room().await?.min(load.count - next).min(SENT_AT_ONCE);
                 if room == 0 {
                     self.watch.above(self.watch.newest()).await?;
                     continue;

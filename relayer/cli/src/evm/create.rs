@@ -38,7 +38,9 @@ const TRUSTING_PERIOD_MS: u64 = 14 * 24 * HOUR_MS;
 const IDENTITY_VIEW_MS: u64 = 24 * HOUR_MS;
 /// The heaviest message that a gateway takes: two million gas.
 const WEIGHT_MAX: u64 = 20;
-const BACKLOG_MAX: u64 = 1_024;
+/// How many messages a lane of a new gateway keeps until their acknowledgement has come back. That
+/// takes a finality of either ledger, a quarter of an hour on proof of stake; a place costs nothing.
+pub(crate) const BACKLOG_MAX: u64 = 16_384;
 
 #[derive(clap::Args)]
 #[command(

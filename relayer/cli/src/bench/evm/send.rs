@@ -3,6 +3,7 @@
 use super::Harbour;
 use crate::{
     bench::share::{Station, TERMS},
+    evm::BACKLOG_MAX,
     party::Party,
 };
 use alloy::{
@@ -25,8 +26,6 @@ use tombolo_types::{
     lane::DATA_LANE,
 };
 
-/// Of the shares that a gateway keeps until the hub has taken them, 1,024, how many are used.
-pub(super) const BACKLOG: u32 = 1_000;
 /// Gas that one share may use, in place of asking for each.
 const GAS: u64 = 300_000;
 /// The most that is paid for one gas, in wei; far above what a chain asks that nobody else uses.
@@ -97,7 +96,7 @@ impl<'h> Sender<'h> {
         let freed = memory.0[8..].first_chunk().map_or(0, |freed| u64::from_be_bytes(*freed));
         let waiting = self.nonce.load(Ordering::Relaxed).saturating_sub(self.confirmed().await?);
         let kept = sent.saturating_sub(freed).saturating_add(waiting);
-        Ok(u32::try_from(u64::from(BACKLOG).saturating_sub(kept)).unwrap_or(0))
+        Ok(u32::try_from(BACKLOG_MAX.saturating_sub(kept)).unwrap_or(u32::MAX))
     }
 
     async fn word(&self, slot: Hash) -> anyhow::Result<Hash> {
