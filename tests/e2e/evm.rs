@@ -2,12 +2,9 @@
 
 use crate::{
     network::Devnet,
-    party::{
-        Certificate, Ledger, PATIENCE, Party, Station, coin, pay, schema_of, until, until_within,
-    },
-    run::{eventually, good, last_json, refused, run, tombolo},
+    party::{Certificate, Ledger, Party, Station, coin, pay, schema_of, until, until_within},
+    run::{good, last_json, refused, run},
     sockets::{Watch, port_of},
-    swaps::Service,
 };
 use alloy::{sol, sol_types::SolCall as _};
 use serde_json::{Value, json};
@@ -18,7 +15,7 @@ use tombolo_hub::{
     grant::{Grant, GrantKey, Purpose},
 };
 use tombolo_islet::signer::now;
-use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, Sender, alone, skipped};
+use tombolo_test_nodes::{Beacon, Clique, Rpc, Sender, alone, skipped};
 use tombolo_types::{
     Address, Hash,
     action::Branch,
@@ -63,7 +60,7 @@ sol! {
 /// A devnet, and a chain beside its islets.
 pub(crate) struct Integration {
     pub(crate) devnet: Rc<Devnet>,
-    rpc: Rpc,
+    pub(crate) rpc: Rpc,
     pub(crate) link: Value,
 }
 
@@ -148,7 +145,7 @@ impl Integration {
     }
 
     /// Shares a reading whose home is the chain with an islet: the owner's account there sends it.
-    async fn share_back(&self, funded: &Sender) {
+    pub(crate) async fn share_back(&self, funded: &Sender) {
         let islet = self.devnet.ledger("seattle").await;
         let id = self.share_from(funded, islet.chain).await;
         let path = format!("copy/{id}");
@@ -212,55 +209,6 @@ impl Integration {
         Sender::new(&self.rpc, by.key().clone()).pay(vault, &five_wei(), 5);
     }
 
-    /// The same by words of the command, for a party whose key is in a wallet: it signs typed data
-    /// that the command shows, as the wallet of this node does.
-    async fn commit_with_a_wallet(&self) {
-        let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("seattle").await);
-        let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
-        let wallet = self.rpc.call("eth_accounts", json!([]))[1].as_str().unwrap().to_owned();
-        let deposit = json!({
-            "from": wallet, "to": self.link["vault"], "value": "0x5",
-            "data": format!("0x{}", hex(&five_wei())),
-        });
-        let _ = self.rpc.call("eth_sendTransaction", json!([deposit]));
-
-        let file = self.devnet.home.join("draft.json");
-        let (file, node) = (file.to_str().unwrap(), hub.client.address().to_owned());
-        let (here, there) = (city.address(), observatory.address());
-        let islet_link = tombolo_islet_core::hub_link_id(hub.chain, islet.chain);
-        let on_islet = format!("{islet_link},{here},{there},{},1", coin());
-        let chain_link = self.link["link"].as_str().unwrap();
-        let on_chain = format!("{chain_link},{wallet},{here},{},1", AssetId::ZERO);
-        let beginner = city.identity().to_string();
-        let draft = ["tx", "draft", "--hub", &node, "--beginner", &beginner, "--out", file];
-        good(&[&draft[..], &["--pay", &on_islet, "--pay", &on_chain]].concat());
-
-        let parties = self.devnet.home.join("parties");
-        let secret = self.devnet.home.join("passphrase");
-        let key = ["--keystore", parties.to_str().unwrap(), "--name", "city"];
-        let key = [&key[..], &["--passphrase-file", secret.to_str().unwrap()]].concat();
-        let begin = ["tx", "begin", "--json", "--draft", file, "--hub", &node];
-        let begin = [&begin[..], &key].concat();
-        good(&[&["tx", "sign", "--draft", file], &key[..]].concat());
-        // The wallet has not signed yet.
-        assert_eq!(refused(&begin)["class"], "E_STATE");
-
-        let gateway = self.link["gateway"].as_str().unwrap();
-        let at = |chain| ["--gateway", gateway, "--evm-chain-id", chain];
-        let review = ["tx", "review", "--draft", file, "--eip712"];
-        let shown = last_json(&good(&[&review[..], &at("31337")].concat()));
-        let signature = self.rpc.call("eth_signTypedData_v4", json!([wallet, shown]));
-        let signature = signature.as_str().unwrap();
-        let sign = ["tx", "sign", "--draft", file, "--account", &wallet, "--signature", signature];
-        // It is good for this chain alone.
-        assert_eq!(refused(&[&sign[..], &at("1")].concat())["class"], "E_AUTH");
-        good(&[&sign[..], &at("31337")].concat());
-        let begun = last_json(&good(&begin));
-        self.committed(&hub, begun["xid"].as_str().unwrap()).await;
-        assert_eq!(self.in_the_vault(&wallet.parse().unwrap()), 4);
-        assert_eq!(self.in_the_vault(&city.address()), 1);
-    }
-
     /// Waits until a commit has ended on both sides, and well.
     pub(crate) async fn committed(&self, hub: &Ledger, xid: &str) {
         let ended = until_within(FINAL_TWICE, "the commit has ended on both", || async {
@@ -280,7 +228,7 @@ impl Integration {
     }
 
     /// Moves a closed certificate from an islet to an account on the chain: it is never on both.
-    async fn move_item(&self) {
+    pub(crate) async fn move_item(&self) {
         let (hub, islet) = (self.devnet.ledger("hub").await, self.devnet.ledger("mauna-loa").await);
         let (city, observatory) = (self.devnet.party("city"), self.devnet.party("observatory"));
         let analyser = self.devnet.party("co2-analyser");
@@ -353,7 +301,7 @@ fn word_of(account: &Address) -> [u8; 32] {
 }
 
 /// The call of a vault that deposits five wei.
-fn five_wei() -> Vec<u8> {
+pub(crate) fn five_wei() -> Vec<u8> {
     let mut amount = [0; 32];
     amount[31] = 5;
     ethereum_call(b"deposit(bytes32,uint128,bytes32)", &[[0; 32], amount, [0; 32]])
@@ -404,60 +352,6 @@ fn an_islet_and_a_clique_chain_share_commit_and_move_without_a_trusted_party() {
     assert_eq!(watch.ended(), by_the_relayer.into());
 }
 
-/// Mode 2 on a chain without a root of its own: one node is trusted, and every record says so.
-///
-/// Req: Y4560-10.2-2.1, Y4560-10.2-2.2, PRJ-1-1
-#[test]
-fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
-    let _alone = alone();
-    let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
-    let words = ["--proof", "none", "--finality-depth", "0"];
-    let linked = Integration::new(Devnet::up(), &anvil.rpc, ANVIL_KEY, &words, "2");
-    run(async {
-        linked.share(3, true).await;
-        linked.share_back(&anvil.sender()).await;
-        linked.commit_with_a_wallet().await;
-        linked.move_item().await;
-    });
-    let doctor = ["chain", "doctor", "--json", "--chain", NAME, "--home"];
-    let doctor = [&doctor[..], &[linked.devnet.home.to_str().unwrap()]].concat();
-    assert_eq!(last_json(&good(&doctor))["faults"], 0);
-    let metadata = ["link", "metadata", "--json", "--chain", NAME, "--home"];
-    let metadata = [&metadata[..], &[linked.devnet.home.to_str().unwrap()]].concat();
-    let seen = last_json(&good(&metadata));
-    let rows = |seen: &Value, side: usize| seen["sides"][side]["rows"].as_array().unwrap().clone();
-    let (hub, there) = (rows(&seen, 0), rows(&seen, 1));
-    let kinds: Vec<_> = hub.iter().map(|row| row["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.iter().filter(|kind| **kind == "weather").count(), 4, "{seen}");
-    assert_eq!(kinds.iter().filter(|kind| **kind == "calibration").count(), 1, "{seen}");
-    for (hub, there) in hub.iter().zip(&there) {
-        assert_eq!((&hub["data_id"], &hub["version"]), (&there["data_id"], &there["version"]));
-        let at_home = hub["class"] == "open" && there["standing"] == "here";
-        assert_eq!(hub["fingerprint"] == there["fingerprint"], !at_home, "{seen}");
-    }
-    drop(anvil);
-    let stale = tombolo(&metadata);
-    assert_eq!(stale.status.code(), Some(1));
-    let error = String::from_utf8(stale.stderr).unwrap();
-    assert!(error.contains("E_TIMEOUT"), "{error}");
-    let stale = last_json(&String::from_utf8(stale.stdout).unwrap());
-    assert_eq!([0, 1].map(|side| stale["sides"][side]["stale"] == true), [false, true]);
-    assert_eq!(rows(&stale, 1), there);
-    // Relaying has stopped, and says why.
-    let relayer = linked.devnet.serves("relayer").to_string();
-    let status = ["relayer", "status", "--json", "--status", &relayer];
-    eventually("the relayer says that the chain is away", PATIENCE, || {
-        let said = String::from_utf8(tombolo(&status).stdout).unwrap();
-        said.contains("E_TIMEOUT").then_some(())
-    });
-    let ill = tombolo(&doctor);
-    assert_eq!(ill.status.code(), Some(1));
-    let ill = last_json(&String::from_utf8(ill.stdout).unwrap());
-    let findings = ill["findings"].as_array().unwrap();
-    let node = findings.iter().find(|finding| finding["what"] == "node").unwrap();
-    assert!(node["remedy"].as_str().unwrap().starts_with("start the node"), "{ill}");
-}
-
 /// Mode 1 on proof of stake: the hub follows sync committees.
 ///
 /// Req: Y4560-10.2-1.1
@@ -474,67 +368,4 @@ fn an_islet_and_ethereum_share_and_commit_without_a_trusted_party() {
         Some(_) => run(linked.commit(&network.sender())),
         None => skipped(&format!("two-phase commit on proof of stake takes 5 min; set {LONG}=1")),
     }
-}
-
-/// The tutorial's own words, one after the other, with this node and this folder. What it asks its
-/// reader to put in is taken from what the commands before have printed.
-///
-/// Req: PRJ-5-5
-#[test]
-fn the_tutorial_of_ethereum_holds() {
-    let _alone = alone();
-    let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
-    let folder = Devnet::folder();
-    let home = folder.home.to_str().unwrap();
-    let file = folder.home.with_file_name("key.hex");
-    let text = include_str!("../../docs/ethereum.md");
-    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let (mut done, mut services, mut order) = (0, Vec::new(), String::new());
-    let status = || last_json(&good(&["devnet", "status", "--json", "--home", home]));
-    for line in blocks.flat_map(str::lines) {
-        let words: Vec<&str> = line.split(' ').collect();
-        if let ["echo", key, ">", "key.hex"] = words[..] {
-            std::fs::write(&file, key).unwrap();
-            continue;
-        }
-        let words: Vec<String> = (words.iter().skip(1))
-            .map(|word| match *word {
-                "net" => home.to_owned(),
-                "key.hex" => file.to_str().unwrap().to_owned(),
-                "http://127.0.0.1:8545" => anvil.rpc.url().to_owned(),
-                "COIN" => status()["coin"].as_str().unwrap().to_owned(),
-                "OBSERVATORY" => {
-                    let status = status();
-                    let parties = status["parties"].as_array().unwrap();
-                    let found = parties.iter().find(|party| party["name"] == "observatory");
-                    found.unwrap()["identity"].as_str().unwrap().to_owned()
-                }
-                "ORDER" => order.clone(),
-                word => word.replacen("net/", &format!("{home}/"), 1),
-            })
-            .collect();
-        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-        done += 1;
-        if words.last() == Some(&"&") {
-            words.pop();
-            services.push(Service::spawn(&words));
-            continue;
-        }
-        if words[..2] == ["swap", "status"] {
-            let status = [&words[..], &["--json"]].concat();
-            eventually("the swap is over", PATIENCE, || {
-                let status = last_json(&good(&status));
-                (status["outcome"] == "completed").then_some(())
-            });
-        }
-        let said = good(&words);
-        if let Some(offered) = said.strip_prefix("order ") {
-            order = offered.split(',').next().unwrap().to_owned();
-        }
-        if words[..2] == ["devnet", "down"] {
-            let again = refused(&["swap", "deploy", "--home", home, "--chain", NAME]);
-            assert!(again["message"].as_str().unwrap().contains("already"), "{again}");
-        }
-    }
-    assert_eq!(done, 17);
 }

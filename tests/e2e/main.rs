@@ -11,6 +11,8 @@ mod evm;
 mod evm_nodes;
 mod evm_pair;
 mod evm_resume;
+mod evm_trusted;
+mod evm_tutorial;
 mod hostile;
 mod network;
 mod party;
