@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_types::Address;
 
-/// The EIP-155 id of the network.
+/// The EIP-155 id of a network that is not given another.
 const CHAIN_ID: u64 = 771_177;
 /// How many sign at the start.
 const SIGNERS: u8 = 3;
@@ -37,6 +37,7 @@ pub struct Clique {
     pub period: u64,
     /// Blocks between two checkpoints.
     pub epoch: u64,
+    chain_id: u64,
     _folder: TempDir,
 }
 
@@ -44,17 +45,24 @@ impl Clique {
     /// Starts a network; `None`, said loudly, where there is no geth that seals Clique.
     #[must_use]
     pub fn start(period: u64, epoch: u64) -> Option<Self> {
+        Self::start_as(CHAIN_ID, period, epoch)
+    }
+
+    /// The same with this EIP-155 id: networks with other ids can run beside it.
+    #[must_use]
+    pub fn start_as(chain_id: u64, period: u64, epoch: u64) -> Option<Self> {
         let geth = Kind::GethClique.find()?;
         let folder = TempDir::new().expect("a temporary folder");
         let keys: Vec<_> = (1..=SIGNERS).map(key).collect();
         let genesis = folder.path().join("genesis.json");
-        fs::write(&genesis, self::genesis(&keys, period, epoch).to_string()).expect("a file");
+        fs::write(&genesis, self::genesis(chain_id, &keys, period, epoch).to_string())
+            .expect("a file");
         fs::write(folder.path().join("password"), PASSWORD).expect("a file");
         let signers: Vec<_> = (1..)
             .zip(&keys)
-            .map(|(n, key)| start(&geth, folder.path(), &genesis, n, key))
+            .map(|(n, key)| start(&geth, folder.path(), &genesis, chain_id, n, key))
             .collect();
-        let network = Self { signers, period, epoch, _folder: folder };
+        let network = Self { signers, period, epoch, chain_id, _folder: folder };
         network.connect();
         Some(network)
     }
@@ -82,7 +90,7 @@ impl Clique {
     /// The EIP-155 id of the network.
     #[must_use]
     pub fn chain_id(&self) -> u64 {
-        CHAIN_ID
+        self.chain_id
     }
 
     /// An account with funds; no signer's.
@@ -122,7 +130,8 @@ fn key(number: u8) -> SecretKey {
     SecretKey::from_bytes([number; 32]).expect("a byte from 1 to 254 repeated is a key")
 }
 
-fn genesis(keys: &[SecretKey], period: u64, epoch: u64) -> Value {
+/// Its block 0 holds the chain's id, or two networks of the same signers would begin alike.
+fn genesis(chain_id: u64, keys: &[SecretKey], period: u64, epoch: u64) -> Value {
     let mut addresses: Vec<_> = keys.iter().map(SecretKey::address).collect();
     addresses.sort();
     let listed: String = addresses.iter().map(|address| hex::encode(address.0)).collect();
@@ -147,19 +156,26 @@ fn genesis(keys: &[SecretKey], period: u64, epoch: u64) -> Value {
     .iter()
     .map(|fork| (format!("{fork}Block"), json!(0)))
     .collect();
-    config.insert("chainId".into(), json!(CHAIN_ID));
+    config.insert("chainId".into(), json!(chain_id));
     config.insert("clique".into(), json!({ "period": period, "epoch": epoch }));
     json!({
         "config": config,
         "difficulty": "0x1",
         "gasLimit": "0x1c9c380",
         "baseFeePerGas": "0x3b9aca00",
-        "extraData": format!("0x{}{listed}{}", "00".repeat(32), "00".repeat(65)),
+        "extraData": format!("0x{chain_id:064x}{listed}{}", "00".repeat(65)),
         "alloc": alloc,
     })
 }
 
-fn start(geth: &Path, folder: &Path, genesis: &Path, number: u8, key: &SecretKey) -> Signer {
+fn start(
+    geth: &Path,
+    folder: &Path,
+    genesis: &Path,
+    chain_id: u64,
+    number: u8,
+    key: &SecretKey,
+) -> Signer {
     let home = folder.join(format!("signer{number}"));
     fs::create_dir(&home).expect("a folder");
     let secret = home.join("key");
@@ -184,7 +200,7 @@ fn start(geth: &Path, folder: &Path, genesis: &Path, number: u8, key: &SecretKey
         .arg(&config)
         .arg("--datadir")
         .arg(&home)
-        .args(["--networkid", &CHAIN_ID.to_string(), "--syncmode", "full", "--gcmode", "archive"])
+        .args(["--networkid", &chain_id.to_string(), "--syncmode", "full", "--gcmode", "archive"])
         .args(["--nodiscover", "--netrestrict", "127.0.0.0/8", "--nat", "none"])
         .args(["--http", "--http.addr", "127.0.0.1", "--http.port", &port.to_string()])
         .args(["--http.api", "eth,net,web3,clique,admin,debug,miner,txpool"])
