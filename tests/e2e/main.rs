@@ -15,6 +15,7 @@ mod evm_trusted;
 mod evm_tutorial;
 mod hostile;
 mod network;
+mod node;
 mod party;
 mod relayers;
 mod run;

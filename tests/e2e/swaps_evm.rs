@@ -1,15 +1,17 @@
 //! Hash-timelock swaps with Ethereum: an islet and a real node, and two real nodes.
 
 use crate::{
-    evm::{ANVIL_KEY, FINAL_TWICE, GETH_KEY, LONG},
+    evm::{FINAL_TWICE, LONG},
     network::Devnet,
+    node::Node,
     party::{PATIENCE, Party, coin, until, until_within},
     run::{good, last_json, refused, run},
     swaps::{Market, Service},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tombolo_test_nodes::{Anvil, Beacon, Clique, Rpc, alone, skipped};
+use tombolo_crypto::keccak256::keccak256;
+use tombolo_test_nodes::{Beacon, alone, quantity, skipped};
 use tombolo_types::id::ChainId;
 
 /// What is given on Ethereum: far more than all fees of a test.
@@ -18,55 +20,20 @@ const FUNDS: u128 = 100 * ETHER;
 /// The native coin.
 const NATIVE: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A real node of Ethereum.
-enum Node {
-    /// Makes a block each second.
-    Anvil(Anvil),
-    /// Three that seal a block each second.
-    Clique(Clique),
-    /// Proof of stake, with slots of two seconds.
-    Beacon(Beacon),
-}
+/// What is declared where a test waits for deadlines: little, but enough for blocks of a second.
+const QUICK: &str = "--block-fastest 1s --block-slowest 3s --skew 1s --inclusion 6s --finality 4s";
+/// What others pay for gas where blocks are full, in wei; more than a party offers at first.
+const DEAR: u64 = 1_200_000_000;
 
-impl Node {
-    fn anvil(evm_chain_id: u64) -> Option<Self> {
-        let chain_id = evm_chain_id.to_string();
-        Anvil::start(&["--block-time", "1", "--chain-id", &chain_id]).map(Self::Anvil)
-    }
-
-    fn rpc(&self) -> &Rpc {
-        match self {
-            Self::Anvil(node) => &node.rpc,
-            Self::Clique(network) => network.rpc(),
-            Self::Beacon(network) => &network.execution,
-        }
-    }
-
-    /// How the chain is added: whose key pays, when a block is final, what proves it.
-    fn words_to_add(&self) -> (&str, Vec<&str>) {
-        match self {
-            Self::Anvil(_) => (ANVIL_KEY, vec!["--proof", "none", "--finality-depth", "1"]),
-            Self::Clique(_) => {
-                let proof = ["--proof", "clique", "--clique-period", "1"];
-                (GETH_KEY, [&proof[..], &["--finality-depth", "2"]].concat())
-            }
-            Self::Beacon(network) => {
-                (GETH_KEY, vec!["--proof", "beacon", "--beacon", network.consensus.url()])
-            }
-        }
-    }
-
-    /// What is declared of it. Clique's worst cases follow from its period.
-    fn words_to_declare(&self) -> &str {
-        match self {
-            Self::Anvil(_) => {
-                "--block-fastest 1s --block-slowest 3s --skew 1s --inclusion 4s --finality 2s"
-            }
-            Self::Clique(_) => "",
-            // Three epochs of eight slots.
-            Self::Beacon(_) => {
-                "--block-fastest 2s --block-slowest 10s --skew 2s --inclusion 20s --finality 90s"
-            }
+/// What is declared of a chain.
+fn worst_cases(node: &Node) -> &str {
+    match node {
+        Node::Instant(_) | Node::Anvil(_) => QUICK,
+        // They follow from its period.
+        Node::Clique(_) => "",
+        // Three epochs of eight slots.
+        Node::Beacon(_) => {
+            "--block-fastest 2s --block-slowest 10s --skew 2s --inclusion 20s --finality 90s"
         }
     }
 }
@@ -80,18 +47,22 @@ struct Ethereum<'n> {
 impl<'n> Ethereum<'n> {
     /// Adds the chain, has the contract created and the chain declared, and gives the parties funds.
     fn join(market: &Market, name: &str, node: &'n Node) -> Self {
+        Self::declared(market, name, node, worst_cases(node))
+    }
+
+    /// The same, with these worst cases.
+    fn declared(market: &Market, name: &str, node: &'n Node, worst_cases: &str) -> Self {
         let home = market.devnet.home.to_str().unwrap();
         let file = market.devnet.home.join(format!("{name}.hex"));
-        let (key, words) = node.words_to_add();
-        std::fs::write(&file, key).unwrap();
+        std::fs::write(&file, node.key()).unwrap();
         let add = ["chain", "add", "evm", "--json", "--home", home, "--name", name];
         let at = ["--rpc", node.rpc().url(), "--key-file", file.to_str().unwrap()];
-        let added = last_json(&good(&[&add[..], &at, &words].concat()));
+        let added = last_json(&good(&[&add[..], &at, &node.words_to_add()].concat()));
         let funds = FUNDS.to_string();
         let deploy = ["swap", "deploy", "--home", home, "--chain", name];
         match node {
             // At once, where a node does as it is told.
-            Node::Anvil(anvil) => {
+            Node::Instant(anvil) | Node::Anvil(anvil) => {
                 for party in [&market.city, &market.observatory] {
                     let funds = json!([party.address().to_string(), format!("{FUNDS:#x}")]);
                     let _ = anvil.rpc.call("anvil_setBalance", funds);
@@ -106,7 +77,7 @@ impl<'n> Ethereum<'n> {
         let ill = refused(&doctor)["message"].as_str().unwrap().to_owned();
         assert!(ill.ends_with("has 1 faults"), "it is not declared yet: {ill}");
         let declare = ["chain", "declare", "--json", "--home", home, "--chain", name];
-        let words: Vec<&str> = node.words_to_declare().split_whitespace().collect();
+        let words: Vec<&str> = worst_cases.split_whitespace().collect();
         let declared = last_json(&good(&[&declare[..], &words].concat()));
         // No gateway proves anything there.
         assert_eq!(declared["locking"], json!(["hash"]));
@@ -123,6 +94,17 @@ impl<'n> Ethereum<'n> {
         let balance = u128::from_str_radix(digits, 16).unwrap();
         let thousandths = |wei: u128| i128::try_from((wei + ETHER / 2_000) / (ETHER / 1_000));
         thousandths(balance).unwrap() - thousandths(FUNDS).unwrap()
+    }
+
+    /// What was paid for one gas, in wei, by the one transaction that has claimed here.
+    fn price_of_the_claim(&self) -> u64 {
+        let event = keccak256(b"Claimed(address,bytes32,bytes32)").to_string();
+        let filter = json!({ "fromBlock": "0x0", "topics": [event] });
+        let logs = self.node.rpc().call("eth_getLogs", json!([filter]));
+        let [log] = &logs.as_array().unwrap()[..] else { panic!("not one claim: {logs}") };
+        let receipt = json!([log["transactionHash"]]);
+        let receipt = self.node.rpc().call("eth_getTransactionReceipt", receipt);
+        quantity(&receipt["effectiveGasPrice"])
     }
 }
 
@@ -197,6 +179,22 @@ async fn leg_is(market: &Market, party: &str, order: &str, leg: usize, standing:
     .await
 }
 
+/// The first party locks as soon as the second has heard that all have accepted; then neither of
+/// them runs, and hub and relayer are gone.
+async fn first_locks_and_all_are_gone(market: &Market, order: &str) {
+    let observatory = Service::start(market, "observatory");
+    until("the second has heard that all have accepted", || async {
+        (market.swap("observatory", &["status", order])["accepted"] == true).then_some(())
+    })
+    .await;
+    observatory.kill();
+    let city = Service::start(market, "city");
+    leg_is(market, "city", order, 0, "locked").await;
+    city.kill();
+    market.devnet.kill("relayer");
+    market.devnet.kill("hub");
+}
+
 /// Data money of an islet against ether.
 ///
 /// Req: PRJ-5-4, PRJ-5-5, PRJ-5-6
@@ -219,32 +217,28 @@ fn an_islet_and_ethereum_swap() {
 }
 
 /// The same with a real geth, whose blocks three signers seal; hub and relayer are gone before the
-/// second leg can be locked.
+/// second leg is locked, and when the first party has to claim there, blocks are full of what pays
+/// more than it offers.
 ///
-/// Req: PRJ-5-5, PRJ-5-6, PRJ-5-7
+/// Attack: A37. Req: PRJ-5-5, PRJ-5-6, PRJ-5-7
 #[test]
-fn an_islet_and_a_clique_chain_swap_though_hub_and_relayer_are_gone() {
+fn a37_an_islet_and_a_clique_chain_swap_though_hub_and_relayer_are_gone_and_fees_rise() {
     let _alone = alone();
-    let Some(network) = Clique::start(1, 30_000) else { return };
-    let node = Node::Clique(network);
+    let Some(node) = Node::clique(771_177) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 5_000).await;
         let ethereum = Ethereum::join(&market, "ethereum", &node);
         let order = agree_on_ether(&market);
-        let _services = ["city", "observatory"].map(|party| Service::start(&market, party));
-        until("both have heard that all have accepted", || async {
-            let heard = |party| market.swap(party, &["status", &order])["accepted"] == true;
-            (heard("city") && heard("observatory")).then_some(())
-        })
-        .await;
-        market.devnet.kill("relayer");
-        market.devnet.kill("hub");
-        let status = market.swap("city", &["status", &order]);
-        assert_eq!(status["outcome"], Value::Null, "it was over before they were gone: {status}");
+        first_locks_and_all_are_gone(&market, &order).await;
+        let _observatory = Service::start(&market, "observatory");
+        leg_is(&market, "observatory", &order, 1, "locked").await;
+        node.sender().fill_blocks(30, DEAR);
+        let _city = Service::start(&market, "city");
         market.ends("city", &order, "completed").await;
         market.ends("observatory", &order, "completed").await;
         all_is_swapped(&market, &ethereum).await;
+        assert!(ethereum.price_of_the_claim() > DEAR, "it was in at the first offer");
     });
 }
 
@@ -281,13 +275,14 @@ fn an_islet_and_proof_of_stake_swap() {
     });
 }
 
-/// Each is killed when it hurts most, on two real chains.
+/// Each is killed when it hurts most, on two networks of real geths; hub and relayer are gone.
 ///
-/// Req: PRJ-5-6
+/// Req: PRJ-5-5, PRJ-5-6, PRJ-5-7
 #[test]
-fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_ethereum_chains() {
-    let Some(one) = Node::anvil(31_337) else { return };
-    let Some(two) = Node::anvil(31_338) else { return };
+fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_clique_chains() {
+    let _alone = alone();
+    let Some(one) = Node::clique(771_177) else { return };
+    let Some(two) = Node::clique(771_178) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 40_000).await;
@@ -296,9 +291,7 @@ fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_ethereum_chains
         let native = NATIVE.to_owned();
         let give = (ETHER, native.clone(), "one");
         let order = agree(&market, &give, &(2 * ETHER, native, "two"));
-        let city = Service::start(&market, "city");
-        leg_is(&market, "city", &order, 0, "locked").await;
-        city.kill();
+        first_locks_and_all_are_gone(&market, &order).await;
         let observatory = Service::start(&market, "observatory");
         leg_is(&market, "observatory", &order, 1, "locked").await;
         observatory.kill();
@@ -328,16 +321,17 @@ fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_ethereum_chains
     });
 }
 
-/// The first misses its moment on Ethereum; it is refused, and each has its own again.
+/// The first misses its moment on a real geth; it is refused, and each has its own again.
 ///
 /// Req: PRJ-5-7
 #[test]
-fn a31_a_claim_at_the_last_moment_is_refused_on_ethereum() {
-    let Some(node) = Node::anvil(31_337) else { return };
+fn a31_a_claim_at_the_last_moment_is_refused_on_a_clique_chain() {
+    let _alone = alone();
+    let Some(node) = Node::clique(771_177) else { return };
     let devnet = Devnet::up();
     run(async {
         let market = Market::open(devnet, 5_000).await;
-        let ethereum = Ethereum::join(&market, "ethereum", &node);
+        let ethereum = Ethereum::declared(&market, "ethereum", &node, QUICK);
         let order = agree_on_ether(&market);
         let city = Service::start(&market, "city");
         leg_is(&market, "city", &order, 0, "locked").await;

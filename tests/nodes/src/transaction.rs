@@ -7,10 +7,17 @@ use std::time::Duration;
 use tombolo_crypto::{keccak256::keccak256, secp256k1::SecretKey};
 use tombolo_types::{Address, Hash};
 
-/// Gas of every transaction; below the limit of every block.
-const GAS: u64 = 8_000_000;
-/// Price of gas, in wei; above every base fee of these networks.
-const GAS_PRICE: u64 = 20_000_000_000;
+/// Gas of a transaction, and its price in wei.
+#[derive(Clone, Copy)]
+struct Gas {
+    limit: u64,
+    price: u64,
+}
+
+/// Below the limit of every block, and above every base fee of these networks.
+const GAS: Gas = Gas { limit: 8_000_000, price: 20_000_000_000 };
+/// The instruction that is none: it takes all gas that there is, and no time.
+const INVALID: u8 = 0xfe;
 
 /// An account that sends transactions to one node.
 #[derive(Debug)]
@@ -51,8 +58,18 @@ impl Sender {
     pub fn broadcast(&self, to: Address, calls: &[Vec<u8>]) -> Vec<Hash> {
         (self.nonce()..)
             .zip(calls)
-            .map(|(nonce, call)| self.hand_in(&self.sign(nonce, Some(to), call, 0)))
+            .map(|(nonce, call)| self.hand_in(&self.sign(nonce, Some(to), call, 0, GAS)))
             .collect()
+    }
+
+    /// Fills so many blocks: hands in transactions that take all gas of a block each, at this price
+    /// in wei. Nothing that offers its sealer less gets into these blocks.
+    pub fn fill_blocks(&self, blocks: usize, price: u64) {
+        let newest = self.rpc.call("eth_getBlockByNumber", json!(["latest", false]));
+        let gas = Gas { limit: quantity(&newest["gasLimit"]), price };
+        for nonce in (self.nonce()..).take(blocks) {
+            let _ = self.hand_in(&self.sign(nonce, None, &[INVALID], 0, gas));
+        }
     }
 
     /// As [`Self::broadcast`]; waits until all are in blocks and have succeeded.
@@ -63,7 +80,7 @@ impl Sender {
     }
 
     fn include(&self, to: Option<Address>, data: &[u8], wei: u64) -> Value {
-        let id = self.hand_in(&self.sign(self.nonce(), to, data, wei));
+        let id = self.hand_in(&self.sign(self.nonce(), to, data, wei, GAS));
         self.receipt(id)
     }
 
@@ -87,11 +104,11 @@ impl Sender {
     }
 
     /// A legacy transaction with the chain id of EIP-155.
-    fn sign(&self, nonce: u64, to: Option<Address>, data: &[u8], wei: u64) -> Vec<u8> {
+    fn sign(&self, nonce: u64, to: Option<Address>, data: &[u8], wei: u64, gas: Gas) -> Vec<u8> {
         let mut fields = Vec::new();
         nonce.encode(&mut fields);
-        GAS_PRICE.encode(&mut fields);
-        GAS.encode(&mut fields);
+        gas.price.encode(&mut fields);
+        gas.limit.encode(&mut fields);
         to.as_ref().map_or(&[][..], |to| &to.0).encode(&mut fields);
         wei.encode(&mut fields);
         data.encode(&mut fields);
