@@ -275,7 +275,7 @@ impl Integration {
 
     /// Every record of a share to the chain says in which mode it went, and whether anything but
     /// one node's word bounds it.
-    fn audited(&self, hub: &Ledger, unbounded: bool) {
+    pub(crate) fn audited(&self, hub: &Ledger, unbounded: bool) {
         let hub = hub.client.address().to_owned();
         let link = self.link["link"].as_str().unwrap();
         let found = good(&["audit", "query", "--json", "--node", &hub, "--link", link]);

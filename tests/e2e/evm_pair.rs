@@ -1,14 +1,16 @@
 //! Two EVM chains on one hub: what an islet and a chain do, two chains do by the same calls.
 
 use crate::{
-    evm::{ANVIL_KEY, AWAY, FINAL_TWICE, HERE, Integration, allow_move},
+    evm::{AWAY, FINAL_TWICE, HERE, Integration, LONG, allow_move},
     network::Devnet,
+    node::Node,
     party::{Certificate, pay, schema_of, until_within},
     run::{good, run},
+    sockets::{Watch, port_of},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, rc::Rc};
-use tombolo_test_nodes::{Anvil, alone};
+use tombolo_test_nodes::{Clique, alone, skipped};
 use tombolo_types::{
     Hash,
     action::Branch,
@@ -21,18 +23,15 @@ const NATIVE: AssetId = AssetId::ZERO;
 struct Pair {
     first: Integration,
     second: Integration,
-    nodes: [Anvil; 2],
+    nodes: [Node; 2],
 }
 
 impl Pair {
-    /// `None`, said loudly, where there is no anvil.
-    fn up() -> Option<Self> {
-        let node = |id| Anvil::start(&["--chain-id", id]);
-        let nodes = [node("31337")?, node("31338")?];
+    fn of(nodes: [Node; 2]) -> Self {
         let devnet = Rc::new(Devnet::up());
-        let words = ["--proof", "none", "--finality-depth", "0"];
-        let linked = |name, node: &Anvil| {
-            Integration::named(name, devnet.clone(), &node.rpc, ANVIL_KEY, &words, &["2"])
+        let linked = |name, node: &Node| {
+            let (words, mode) = (node.words_to_add(), node.mode());
+            Integration::named(name, devnet.clone(), node.rpc(), node.key(), &words, &[mode])
         };
         let first = linked("harbour", &nodes[0]);
         let others = ["hub/config.toml", "seattle/config.toml", "mauna-loa/config.toml"];
@@ -44,7 +43,13 @@ impl Pair {
         let before = words();
         let second = linked("quay", &nodes[1]);
         assert_eq!(words(), before, "one more link is nothing to the others");
-        Some(Self { first, second, nodes })
+        Self { first, second, nodes }
+    }
+
+    async fn share_commit_and_move(&self) {
+        self.share().await;
+        self.commit().await;
+        self.move_item().await;
     }
 
     /// A reading of the first chain is copied to the second.
@@ -67,6 +72,10 @@ impl Pair {
             (links.collect::<BTreeSet<LinkId>>() == both).then_some(())
         })
         .await;
+        let hub = self.first.devnet.ledger("hub").await;
+        for (end, node) in [&self.first, &self.second].into_iter().zip(&self.nodes) {
+            end.audited(&hub, node.mode() == "2");
+        }
     }
 
     /// Pays one way on the first and the other way on the second, all or nothing.
@@ -118,16 +127,45 @@ impl Pair {
     }
 }
 
-/// Shared, committed and moved from one to the other, each in mode 2.
+/// Shared, committed and moved from one to the other: from a real geth, whose heads are proved, to
+/// anvil by a trusted node. Each link has a mode of its own.
 ///
 /// Req: Y4560-10.2-0, Y4560-7.2.4-1, Y4560-10.1-d.2
 #[test]
 fn two_ethereum_chains_share_commit_and_move_over_one_hub() {
     let _alone = alone();
-    let Some(pair) = Pair::up() else { return };
-    run(async {
-        pair.share().await;
-        pair.commit().await;
-        pair.move_item().await;
+    let Some(harbour) = Node::clique(771_177) else { return };
+    let Some(quay) = Node::instant(31_337) else { return };
+    run(Pair::of([harbour, quay]).share_commit_and_move());
+}
+
+/// The same calls on two networks of real geths, each in mode 1: no party is trusted on the way, and
+/// no process of one is ever connected to one of the other.
+///
+/// Req: Y4560-10.2-1.1, Y4560-10.2-1.2, Y4560-10.2-1.3
+#[test]
+fn two_clique_chains_share_commit_and_move_without_a_trusted_party() {
+    if std::env::var_os(LONG).is_none() {
+        return skipped(&format!("mode 1 between two networks of geths takes 95 s; set {LONG}=1"));
+    }
+    let _alone = alone();
+    let Some(harbour) = Clique::start_as(771_177, 1, 30_000) else { return };
+    let Some(quay) = Clique::start_as(771_178, 1, 30_000) else { return };
+    let geths = [("geth of harbour", &harbour), ("geth of quay", &quay)];
+    let geths = geths.map(|(name, network)| {
+        network.signers.iter().map(|signer| (name, port_of(signer.rpc.url()))).collect::<Vec<_>>()
     });
+    let pair = Pair::of([Node::Clique(harbour), Node::Clique(quay)]);
+    let others = ["hub", "seattle", "mauna-loa", "relayer"];
+    let others = others.map(|name| (name, pair.first.devnet.serves(name).port()));
+    let watch = Watch::of(&[&geths.concat()[..], &others].concat());
+    run(pair.share_commit_and_move());
+    let by_the_relayer = [
+        ("geth of harbour", "relayer"),
+        ("geth of quay", "relayer"),
+        ("hub", "relayer"),
+        ("mauna-loa", "relayer"),
+        ("relayer", "seattle"),
+    ];
+    assert_eq!(watch.ended(), by_the_relayer.into());
 }
