@@ -68,8 +68,8 @@ impl Signers {
     /// Takes the next block, sealed by `signer`.
     ///
     /// # Errors
-    /// `E_PROOF` where it may not sign; `E_LIMIT` where there are more signers or votes than are
-    /// followed.
+    /// `E_AUTH` where it is no signer; `E_PROOF` where it must wait; `E_LIMIT` where there are more
+    /// signers or votes than are followed.
     pub(super) fn take(
         &mut self,
         number: u64,
@@ -83,7 +83,7 @@ impl Signers {
         self.forget_recent(number);
         ensure!(
             self.is_member(signer),
-            Proof,
+            Auth,
             "block {number} is sealed by {signer}, who is none of the {} signers",
             self.members.len()
         );

@@ -224,6 +224,7 @@ fn headers_that_break_a_rule_are_refused() {
     }
 }
 
+/// Req: D35-I.2-2
 #[test]
 fn seals_that_count_and_seals_that_do_not() {
     let good = chain_of(5);
@@ -234,7 +235,7 @@ fn seals_that_count_and_seals_that_do_not() {
     };
     let fields = chain_of(2).next(3, None);
     assert!(with(fields.seal(&key(3))).is_ok());
-    refused(with(fields.seal(&key(9))), Class::Proof, "who is none of the 3 signers");
+    refused(with(fields.seal(&key(9))), Class::Auth, "who is none of the 3 signers");
     refused(with(fields.with_seal(&[0; 65])), Class::Proof, "the seal of block 3 is none");
     let mut seal = [1; 65];
     seal[64] = 4;
@@ -726,7 +727,11 @@ proptest! {
         let result = update(&chain.client(), chain.now(), 10, advance(&headers));
         match result {
             Err(HeadError::Refused(refusal)) => prop_assert!(
-                matches!(refusal.class, Class::Version | Class::Format | Class::Proof | Class::Finality)
+                // Another seal is another's, who is no signer.
+                matches!(
+                    refusal.class,
+                    Class::Version | Class::Format | Class::Auth | Class::Proof | Class::Finality
+                )
             ),
             other => prop_assert!(false, "{:?}", other),
         }
