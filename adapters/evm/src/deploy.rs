@@ -296,7 +296,7 @@ impl Deployer {
     /// [`AdapterError::NoAnswer`].
     pub async fn balance_of(&self, account: Address) -> Result<U256, AdapterError> {
         let balance = self.endpoints.any().get_balance(account).await;
-        balance.map_err(|error| self.endpoints.no_answer("asking for a balance", error))
+        balance.map_err(|error| self.endpoints.failed("asking for a balance", &error))
     }
 
     /// The hash of the code at an address, as nodes prove it; that of no code where there is none.
@@ -305,7 +305,7 @@ impl Deployer {
     /// [`AdapterError::NoAnswer`].
     pub async fn code_hash(&self, address: Address) -> Result<B256, AdapterError> {
         let found = self.endpoints.any().get_code_at(address).await;
-        let found = found.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
+        let found = found.map_err(|error| self.endpoints.failed("asking for code", &error))?;
         Ok(keccak256(&found))
     }
 
@@ -348,7 +348,7 @@ impl Deployer {
         let call = IVault::balanceOfCall { account, asset: B256::ZERO }.abi_encode();
         let call = TransactionRequest::default().with_to(vault).with_input(call);
         let answer = self.endpoints.any().call(call).await;
-        let answer = answer.map_err(|error| self.endpoints.no_answer("reading a vault", error))?;
+        let answer = answer.map_err(|error| self.endpoints.failed("reading a vault", &error))?;
         IVault::balanceOfCall::abi_decode_returns(&answer).map_err(|error| {
             let why = format!("{vault} is no vault: {error}");
             AdapterError::Contradiction { chain: self.endpoints.chain(), why }

@@ -11,7 +11,8 @@ mod notice;
 
 use crate::{
     config::{Finality, Rpc},
-    transport::Transport,
+    refusal,
+    transport::{Transport, node_name},
 };
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
@@ -37,11 +38,11 @@ use std::{
     time::Duration,
 };
 use tombolo_adapter::AdapterError;
-use tombolo_types::{Hash, Height, UnixMillis, id::ChainId};
+use tombolo_types::{Class, Hash, Height, Refusal, UnixMillis, id::ChainId};
 
 /// One RPC node.
 struct Endpoint {
-    url: String,
+    name: String,
     provider: RootProvider<Ethereum>,
 }
 
@@ -113,18 +114,19 @@ impl Endpoints {
         let mut all = Vec::with_capacity(rpc.urls.len());
         for url in &rpc.urls {
             let per_second = NonZeroU32::new(rpc.requests_per_second).unwrap_or(NonZeroU32::MAX);
+            let name = node_name(url);
             let node =
                 Transport::to(url, answer_within).map_err(|error| AdapterError::NoAnswer {
                     chain,
                     doing: "reading the address of an RPC node",
-                    why: format!("{url}: {error}"),
+                    why: format!("{name}: {error}"),
                 })?;
             // From the outside in: how often is asked, how often again, how long each time.
             let client = ClientBuilder::default()
                 .layer(ThrottleLayer::new_with_burst(per_second.get(), per_second))
                 .layer(RetryBackoffLayer::new(rpc.retries, rpc.retry_first_ms, u64::MAX))
                 .transport(node, guess_local_url(url));
-            all.push(Endpoint { url: url.clone(), provider: RootProvider::new(client) });
+            all.push(Endpoint { name, provider: RootProvider::new(client) });
         }
         Ok(Self {
             chain,
@@ -170,15 +172,15 @@ impl Endpoints {
     where
         F: Future<Output = Result<Option<T>, TransportError>>,
     {
-        let mut silent = Vec::new();
-        for Endpoint { url, provider } in &self.all {
+        let mut silent = Silent::default();
+        for Endpoint { name, provider } in &self.all {
             match ask(provider).await {
                 Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => silent.push(format!("{url}: unknown")),
-                Err(error) => silent.push(format!("{url}: {error}")),
+                Ok(None) => silent.says(name, "unknown"),
+                Err(error) => silent.fails(name, &error),
             }
         }
-        Err(self.no_answer(doing, silent.join("; ")))
+        Err(silent.error(self.chain, doing, ""))
     }
 
     /// The first node that has a block, of those after the first `skip`, which come last.
@@ -190,22 +192,31 @@ impl Endpoints {
         block: &SeenBlock,
         skip: usize,
     ) -> Result<&RootProvider<Ethereum>, AdapterError> {
-        let mut silent = Vec::new();
-        for Endpoint { url, provider } in self.all.iter().cycle().skip(skip).take(self.all.len()) {
+        let mut silent = Silent::default();
+        for Endpoint { name, provider } in self.all.iter().cycle().skip(skip).take(self.all.len()) {
             match provider.get_block(BlockId::hash(block.hash)).await {
                 Ok(Some(_)) => return Ok(provider),
-                Ok(None) => silent.push(format!("{url}: unknown")),
-                Err(error) => silent.push(format!("{url}: {error}")),
+                Ok(None) => silent.says(name, "unknown"),
+                Err(error) => silent.fails(name, &error),
             }
         }
         let doing = "looking for a node that has a block";
-        Err(self.no_answer(doing, format!("{}; {}", block.hash, silent.join("; "))))
+        Err(silent.error(self.chain, doing, &format!("{}: ", block.hash)))
     }
 
     /// The error of a node that gives no answer.
     #[must_use]
     pub fn no_answer(&self, doing: &'static str, why: impl std::fmt::Display) -> AdapterError {
         AdapterError::NoAnswer { chain: self.chain, doing, why: why.to_string() }
+    }
+
+    /// The error of a node where a call reverted, where it lets only others in, or where it failed.
+    #[must_use]
+    pub fn failed(&self, doing: &'static str, error: &TransportError) -> AdapterError {
+        match refusal::of_error(error).or_else(|| refusal::of_shut_door(error)) {
+            Some(refusal) => AdapterError::Refused { chain: self.chain, refusal },
+            None => self.no_answer(doing, error),
+        }
     }
 
     fn ensure_sound(&self) -> Result<(), AdapterError> {
@@ -234,7 +245,7 @@ impl Endpoints {
     {
         let asked = self.all.iter().map(|endpoint| {
             let answer = ask(&endpoint.provider);
-            async move { (endpoint.url.as_str(), answer.await) }
+            async move { (endpoint.name.as_str(), answer.await) }
         });
         let answers = futures_util::future::join_all(asked).await;
         if let Some(first) = answers.iter().position(|(_, answer)| answer.is_ok()) {
@@ -260,12 +271,12 @@ impl Endpoints {
     {
         self.ensure_sound()?;
         let mut said: Vec<(&str, T)> = Vec::new();
-        let mut silent = Vec::new();
-        for (url, answer) in self.ask(ask).await {
+        let mut silent = Silent::default();
+        for (name, answer) in self.ask(ask).await {
             match answer {
-                Ok(Some(answer)) => said.push((url, answer)),
-                Ok(None) => silent.push(format!("{url}: unknown")),
-                Err(error) => silent.push(format!("{url}: {error}")),
+                Ok(Some(answer)) => said.push((name, answer)),
+                Ok(None) => silent.says(name, "unknown"),
+                Err(error) => silent.fails(name, &error),
             }
         }
         if let [(first, one), rest @ ..] = said.as_slice()
@@ -275,19 +286,15 @@ impl Endpoints {
                 "while {doing}, {first} says {one:?} and {second} says {other:?}"
             )));
         }
+        let answer = said.len();
         match said.into_iter().next() {
-            Some((_, answer)) if self.all.len() - silent.len() >= self.agree => Ok(answer),
-            _ => Err(self.no_answer(
-                doing,
-                format!(
-                    "{} of {} nodes answer, {} must agree: {}",
-                    self.all.len() - silent.len(),
-                    self.all.len(),
-                    self.agree,
-                    silent.join("; ")
-                ),
-            )),
+            Some((_, one)) if answer >= self.agree => Ok(one),
+            _ => Err(silent.error(self.chain, doing, &self.too_few(answer))),
         }
+    }
+
+    fn too_few(&self, answer: usize) -> String {
+        format!("{answer} of {} nodes answer, {} must agree: ", self.all.len(), self.agree)
     }
 
     /// The highest height that as many nodes hold for final as must agree. Never falls.
@@ -301,12 +308,12 @@ impl Endpoints {
         let answers =
             self.ask(|provider| async move { provider.get_block_by_number(tag).await }).await;
         let mut heights = Vec::new();
-        let mut silent = Vec::new();
-        for (url, answer) in answers {
+        let mut silent = Silent::default();
+        for (name, answer) in answers {
             match answer {
                 Ok(Some(block)) => heights.push(block.header.number.saturating_sub(depth)),
-                Ok(None) => silent.push(format!("{url}: no final block yet")),
-                Err(error) => silent.push(format!("{url}: {error}")),
+                Ok(None) => silent.says(name, "no final block yet"),
+                Err(error) => silent.fails(name, &error),
             }
         }
         heights.sort_unstable_by(|one, other| other.cmp(one));
@@ -315,16 +322,7 @@ impl Endpoints {
                 let before = self.highest.fetch_max(*height, Ordering::Relaxed);
                 Ok(before.max(*height))
             }
-            None => Err(self.no_answer(
-                doing,
-                format!(
-                    "{} of {} nodes answer, {} must: {}",
-                    heights.len(),
-                    self.all.len(),
-                    self.agree,
-                    silent.join("; ")
-                ),
-            )),
+            None => Err(silent.error(self.chain, doing, &self.too_few(heights.len()))),
         }
     }
 
@@ -390,7 +388,7 @@ impl Endpoints {
     pub async fn tip(&self) -> Result<SeenBlock, AdapterError> {
         let doing = "asking for the newest block";
         let block = self.any().get_block_by_number(BlockNumberOrTag::Latest).await;
-        match block.map_err(|error| self.no_answer(doing, error))? {
+        match block.map_err(|error| self.failed(doing, &error))? {
             Some(block) => {
                 let block = SeenBlock::of(&block);
                 self.notice.seen(&block);
@@ -407,9 +405,9 @@ impl Endpoints {
     pub async fn identify(&self) -> Result<(u64, B256), AdapterError> {
         let doing = "asking for the chain's id";
         let id = self.any().get_chain_id().await;
-        let id = id.map_err(|error| self.no_answer(doing, error))?;
+        let id = id.map_err(|error| self.failed(doing, &error))?;
         let first = self.any().get_block(BlockId::number(0)).await;
-        let first = first.map_err(|error| self.no_answer(doing, error))?;
+        let first = first.map_err(|error| self.failed(doing, &error))?;
         let first = first.ok_or_else(|| self.no_answer(doing, "there is no block 0"))?;
         Ok((id, first.header.hash))
     }
@@ -429,30 +427,64 @@ impl Endpoints {
             })
             .await;
         let mut found = Vec::new();
-        let mut silent = Vec::new();
-        for (url, answer) in answers {
+        let mut silent = Silent::default();
+        for (name, answer) in answers {
             match answer {
-                Ok(answer) => found.push((url, answer)),
-                Err(error) => silent.push(format!("{url}: {error}")),
+                Ok(answer) => found.push((name, answer)),
+                Err(error) => silent.fails(name, &error),
             }
         }
-        for (url, (id, found)) in &found {
+        for (name, (id, found)) in &found {
             if (*id, *found) != (evm_chain_id, Some(genesis)) {
                 let message = format!(
-                    "{url} serves chain {id} with genesis {found:?}, not chain {evm_chain_id} with \
+                    "{name} serves chain {id} with genesis {found:?}, not chain {evm_chain_id} with \
                      {genesis}"
                 );
-                let refusal = tombolo_types::Refusal::new(tombolo_types::Class::Proof, message);
+                let refusal = Refusal::new(Class::Proof, message);
                 return Err(AdapterError::Refused { chain: self.chain, refusal });
             }
         }
-        let silent = silent.join("; ");
         if found.len() < self.agree {
-            return Err(self.no_answer("asking for the chain's id", silent));
+            let doing = "asking for the chain's id";
+            return Err(silent.error(self.chain, doing, &self.too_few(found.len())));
         }
-        if !silent.is_empty() {
+        if !silent.said.is_empty() {
+            let silent = silent.said.join("; ");
             tracing::warn!(chain = %self.chain, silent, "starting without some rpc nodes");
         }
         Ok(())
+    }
+}
+
+/// The nodes that did not give what was asked for.
+#[derive(Default)]
+struct Silent {
+    /// Each with its reason.
+    said: Vec<String>,
+    /// What is wrong with us, where one lets only others in.
+    refusal: Option<Refusal>,
+}
+
+impl Silent {
+    fn says(&mut self, name: &str, what: &str) {
+        self.said.push(format!("{name}: {what}"));
+    }
+
+    fn fails(&mut self, name: &str, error: &TransportError) {
+        self.says(name, &error.to_string());
+        self.refusal = self.refusal.take().or_else(|| refusal::of_shut_door(error));
+    }
+
+    /// Too few have an answer. Where one of the others lets only others in, that is why: waiting does
+    /// not mend it.
+    fn error(self, chain: ChainId, doing: &'static str, first: &str) -> AdapterError {
+        let why = format!("{first}{}", self.said.join("; "));
+        match self.refusal {
+            None => AdapterError::NoAnswer { chain, doing, why },
+            Some(Refusal { class, message }) => {
+                let refusal = Refusal::new(class, format!("{message} ({doing}: {why})"));
+                AdapterError::Refused { chain, refusal }
+            }
+        }
     }
 }

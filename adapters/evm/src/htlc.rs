@@ -18,7 +18,6 @@ mod sight;
 use crate::{
     config::{Finality as Final, Rpc},
     endpoints::Endpoints,
-    refusal,
     sender::FeePolicy,
     submit::{ContractCall, Submitter},
 };
@@ -220,7 +219,7 @@ impl EvmHtlc {
             let HtlcConfig { evm_chain_id, genesis, contract, .. } = self.config;
             self.endpoints.check_chain(evm_chain_id, genesis).await?;
             let code = self.endpoints.any().get_code_at(contract).await;
-            let code = code.map_err(|error| self.endpoints.no_answer("asking for code", error))?;
+            let code = code.map_err(|error| self.endpoints.failed("asking for code", &error))?;
             if code.is_empty() {
                 let what = format!("contract at {contract}");
                 return Err(AdapterError::NotFound { chain: self.chain(), what });
@@ -249,10 +248,8 @@ impl EvmHtlc {
         block: B256,
     ) -> Result<C::Return, AdapterError> {
         let asked = self.endpoints.any().call(self.view(to, &call)).block(BlockId::hash(block));
-        let answer = asked.await.map_err(|error| match refusal::of_error(&error) {
-            Some(refusal) => AdapterError::Refused { chain: self.chain(), refusal },
-            None => self.endpoints.no_answer("reading a contract", error),
-        })?;
+        let answer = asked.await;
+        let answer = answer.map_err(|error| self.endpoints.failed("reading a contract", &error))?;
         self.read::<C>(&answer)
     }
 

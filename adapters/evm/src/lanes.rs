@@ -88,7 +88,7 @@ impl SentLanes {
                 .from_block(self.next_block)
                 .to_block(to);
             let found = node.get_logs(&filter).await;
-            let found = found.map_err(|error| endpoints.no_answer("reading events", error))?;
+            let found = found.map_err(|error| endpoints.failed("reading events", &error))?;
             for log in found {
                 let event = IGateway::Sent::decode_log_data(&log.inner.data);
                 let read = event.map_err(|error| error.to_string());

@@ -29,3 +29,4 @@ pub use config::{CLIQUE, Config, ETHEREUM, Finality, Proof, Rpc};
 pub use consent::Consents;
 pub use htlc::{EvmHtlc, HtlcConfig};
 pub use tombolo_evm_core::follow::chain_id;
+pub use transport::node_name;

@@ -1,7 +1,11 @@
-//! What a contract says when it refuses.
+//! What a contract says when it refuses, and what a node says that lets nobody in.
 
 use crate::contract::Refuse;
-use alloy::{primitives::Bytes, sol_types::SolError, transports::TransportError};
+use alloy::{
+    primitives::Bytes,
+    sol_types::SolError,
+    transports::{RpcError, TransportError},
+};
 use tombolo_types::{Class, Refusal};
 
 /// The refusal in what a call reverted with.
@@ -36,6 +40,27 @@ pub(crate) fn of_error(error: &TransportError) -> Option<Refusal> {
     }
     let funds = message.contains("insufficient funds");
     funds.then(|| Refusal::new(Class::Funds, payload.message.to_string()))
+}
+
+/// The refusal in an error of a node that lets only others in.
+#[must_use]
+pub(crate) fn of_shut_door(error: &TransportError) -> Option<Refusal> {
+    let RpcError::Transport(kind) = error else { return None };
+    of_status(kind.as_http_error()?.status)
+}
+
+/// The same by the HTTP status of its answer.
+#[must_use]
+pub(crate) fn of_status(status: u16) -> Option<Refusal> {
+    /// Unauthorized, Forbidden.
+    const SHUT: [u16; 2] = [401, 403];
+    SHUT.contains(&status).then(|| {
+        let message = format!(
+            "a node lets only its members in (HTTP {status}); is the password in its address right, as \
+             in https://user:password@host?"
+        );
+        Refusal::new(Class::Auth, message)
+    })
 }
 
 #[cfg(test)]

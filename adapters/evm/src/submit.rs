@@ -216,7 +216,7 @@ impl Submitter {
         let at = |block| endpoints.any().call(request.clone()).block(block);
         let Err(error) = at(BlockId::pending()).await else { return Ok(None) };
         let Some(refusal) = refusal::of_error(&error) else {
-            return Err(endpoints.no_answer("trying a call", error));
+            return Err(endpoints.failed("trying a call", &error));
         };
         // What waits for a block may wait for ever: a transaction of ours that offers too little must
         // not make its own repetition, which offers more, look needless.
@@ -232,10 +232,7 @@ impl Submitter {
             Ok(estimate) => Ok(estimate),
             Err(_) => at(BlockId::latest()).await,
         };
-        let estimate = estimate.map_err(|error| match refusal::of_error(&error) {
-            Some(refusal) => AdapterError::Refused { chain: endpoints.chain(), refusal },
-            None => endpoints.no_answer("estimating gas", error),
-        })?;
+        let estimate = estimate.map_err(|error| endpoints.failed("estimating gas", &error))?;
         // The state may have moved by the time it counts.
         Ok(estimate.saturating_add(estimate / 4))
     }
@@ -285,7 +282,7 @@ impl Submitter {
     /// The next nonce of the account, by the newest block.
     pub(crate) async fn nonce(&self, endpoints: &Endpoints) -> Result<u64, AdapterError> {
         let nonce = endpoints.any().get_transaction_count(self.address()).await;
-        nonce.map_err(|error| endpoints.no_answer("asking for a nonce", error))
+        nonce.map_err(|error| endpoints.failed("asking for a nonce", &error))
     }
 
     /// Signs, sends and notes one attempt.
@@ -335,10 +332,7 @@ impl Submitter {
             }
         }
         match refused {
-            Some(error) if !taken => match refusal::of_error(&error) {
-                Some(refusal) => Err(AdapterError::Refused { chain: endpoints.chain(), refusal }),
-                None => Err(endpoints.no_answer("sending a transaction", error)),
-            },
+            Some(error) if !taken => Err(endpoints.failed("sending a transaction", &error)),
             _ => Ok(()),
         }
     }
@@ -358,7 +352,7 @@ impl Submitter {
         } else if let Some(newest) = sending.newest() {
             let found = endpoints.any().get_transaction_by_hash(newest.hash).await;
             let doing = "asking for a transaction";
-            known = found.map_err(|error| endpoints.no_answer(doing, error))?.is_some();
+            known = found.map_err(|error| endpoints.failed(doing, &error))?.is_some();
         }
         Ok(Sight { block: tip.number, base_fee: tip.base_fee, nonce, included, known })
     }
@@ -395,6 +389,6 @@ pub(crate) async fn receipt(
     hash: TxHash,
 ) -> Result<Option<(u64, bool)>, AdapterError> {
     let found = endpoints.any().get_transaction_receipt(hash).await;
-    let found = found.map_err(|error| endpoints.no_answer("asking for a receipt", error))?;
+    let found = found.map_err(|error| endpoints.failed("asking for a receipt", &error))?;
     Ok(found.and_then(|receipt| Some((receipt.block_number?, receipt.status()))))
 }

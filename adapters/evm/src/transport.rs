@@ -9,6 +9,7 @@ use alloy::{
     },
     transports::{BoxTransport, RpcError, TransportError, TransportErrorKind, TransportFut},
 };
+use reqwest::Url;
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -20,10 +21,23 @@ use tokio::{
 };
 use tower::Service;
 
+/// A node as messages name it: its scheme, host and port. The rest of an address may hold a password,
+/// or a key to a provider.
+#[must_use]
+pub fn node_name(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(error) => format!("a node with a malformed address ({error})"),
+    }
+}
+
 /// A node, by HTTP or WebSocket.
 #[derive(Clone)]
 pub(crate) struct Transport {
     url: BuiltInConnectionString,
+    /// The address without user and password, as the library writes it into errors.
+    shown_as: String,
+    name: String,
     answer_within: Duration,
     /// `None` before the first request, and once a WebSocket was lost.
     connected: Arc<Mutex<Option<BoxTransport>>>,
@@ -38,7 +52,14 @@ impl Transport {
     /// For what is no address.
     pub(crate) fn to(url: &str, answer_within: Duration) -> Result<Self, TransportError> {
         let rests = watch::Sender::new(None);
-        Ok(Self { url: url.parse()?, answer_within, connected: Arc::default(), rests })
+        let name = node_name(url);
+        let (url, mut shown_as) = (url.parse()?, url.to_owned());
+        if let Ok(mut address) = Url::parse(&shown_as)
+            && address.set_username("").and_then(|()| address.set_password(None)).is_ok()
+        {
+            shown_as = address.into();
+        }
+        Ok(Self { url, shown_as, name, answer_within, connected: Arc::default(), rests })
     }
 
     /// Asks where the node answers, and not for longer than an answer may take.
@@ -48,7 +69,7 @@ impl Transport {
             return Err(TransportErrorKind::custom_str("it let a request wait in vain just now"));
         }
         match timeout(within, self.ask(request)).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(|error| self.plain(error)),
             Err(_) => {
                 self.rests.send_replace(Some(Instant::now() + within));
                 let why = format!("no answer within {} ms", within.as_millis());
@@ -64,6 +85,19 @@ impl Transport {
             *self.connected.lock().await = None;
         }
         answer
+    }
+
+    /// An error of the layer below as others may see it: without the address, and with the status of
+    /// an answer that opened no WebSocket as that of any other answer.
+    fn plain(&self, error: TransportError) -> TransportError {
+        let RpcError::Transport(TransportErrorKind::Custom(cause)) = error else { return error };
+        let cause = cause.to_string();
+        let status =
+            cause.strip_prefix("HTTP error: ").and_then(|status| status.get(..3)?.parse().ok());
+        match status {
+            Some(status) => TransportErrorKind::http_error(status, String::new()),
+            None => TransportErrorKind::custom_str(&cause.replace(&self.shown_as, &self.name)),
+        }
     }
 
     async fn connect(&self) -> Result<BoxTransport, TransportError> {

@@ -59,7 +59,7 @@ impl EvmAdapter {
         let node = self.endpoints.holder(&self.endpoints.newest().await?, 0).await?;
         let found = node.get_logs(&filter).await;
         let found =
-            found.map_err(|error| self.endpoints.no_answer("reading validator sets", error))?;
+            found.map_err(|error| self.endpoints.failed("reading validator sets", &error))?;
         let event = found.first().ok_or_else(|| AdapterError::NotFound {
             chain: self.endpoints.chain(),
             what: format!("set of the hub's validators with root {root}"),

@@ -75,9 +75,9 @@ impl EvmAdapter {
         let at = BlockId::hash(block.hash);
         let node = self.endpoints.holder(block, 0).await?;
         let proof = node.get_proof(self.config.gateway, slots).block_id(at).await;
-        let proof = proof.map_err(|error| self.endpoints.no_answer(doing, error))?;
+        let proof = proof.map_err(|error| self.endpoints.failed(doing, &error))?;
         let header = node.get_block(at).await;
-        let header = header.map_err(|error| self.endpoints.no_answer(doing, error))?;
+        let header = header.map_err(|error| self.endpoints.failed(doing, &error))?;
         let header = header
             .ok_or_else(|| self.endpoints.no_answer(doing, format!("no block {}", block.hash)))?;
         let all = proof

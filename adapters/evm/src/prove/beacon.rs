@@ -1,7 +1,10 @@
 //! Proof of stake: what a consensus node serves to light clients.
 
 use super::Prover;
-use crate::endpoints::{Endpoints, SeenBlock};
+use crate::{
+    endpoints::{Endpoints, SeenBlock},
+    refusal,
+};
 use async_trait::async_trait;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -58,7 +61,13 @@ impl BeaconNode {
     ) -> Result<T, AdapterError> {
         let url = format!("{}/eth/v1/{path}", self.url);
         let answer = async { self.http.get(&url).send().await?.error_for_status()?.json().await };
-        answer.await.map_err(|error: reqwest::Error| self.no_answer(doing, error))
+        answer.await.map_err(|error: reqwest::Error| {
+            match error.status().and_then(|status| refusal::of_status(status.as_u16())) {
+                Some(refusal) => AdapterError::Refused { chain: self.chain, refusal },
+                // An address may hold a password, or a key to a provider.
+                None => self.no_answer(doing, error.without_url()),
+            }
+        })
     }
 
     fn no_answer(&self, doing: &'static str, why: impl std::fmt::Display) -> AdapterError {

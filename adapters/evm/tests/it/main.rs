@@ -12,6 +12,7 @@ mod htlc;
 mod hub;
 mod in_a_row;
 mod link;
+mod members;
 mod pair;
 mod silence;
 mod suite;

@@ -11,10 +11,10 @@ use anyhow::Context as _;
 use serde_json::json;
 use std::path::PathBuf;
 use tombolo_adapter::{Sink as _, Source as _, Standing};
-use tombolo_evm::{EvmAdapter, Rpc, account, deploy::Deployer, endpoints::Endpoints};
+use tombolo_evm::{EvmAdapter, Rpc, account, deploy::Deployer, endpoints::Endpoints, node_name};
 use tombolo_islet::signer::now;
 use tombolo_proto::view::{LinkStatus, LinkView};
-use tombolo_types::{id::ChainId, verifier::ClientStatus};
+use tombolo_types::{Class, id::ChainId, verifier::ClientStatus};
 
 /// Gas of a delivery of fifty messages: so much is to be had ten times.
 const DELIVERY_GAS: u128 = 2_000_000;
@@ -113,7 +113,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Each node alone: that one of several is silent is seen nowhere else.
 async fn nodes(known: &Known, findings: &mut Findings) -> anyhow::Result<()> {
     for url in &known.evm.rpc {
-        let rpc = Rpc::of(vec![url.clone()]);
+        let (name, rpc) = (node_name(url), Rpc::of(vec![url.clone()]));
         let asked = async {
             let endpoints = Endpoints::new(ChainId::ZERO, &rpc, known.finality())?;
             endpoints.identify().await
@@ -123,18 +123,20 @@ async fn nodes(known: &Known, findings: &mut Findings) -> anyhow::Result<()> {
                 if (id, genesis.to_string())
                     == (known.evm.evm_chain_id, known.evm.genesis.clone()) =>
             {
-                findings.good("node", format!("{url} serves chain {id}"));
+                findings.good("node", format!("{name} serves chain {id}"));
             }
             Ok((id, genesis)) => findings.fault(
                 "node",
-                format!("{url} serves chain {id} with genesis {genesis}"),
+                format!("{name} serves chain {id} with genesis {genesis}"),
                 format!("give a node of chain {}", known.evm.evm_chain_id),
             ),
-            Err(error) => findings.fault(
-                "node",
-                format!("{url}: {error}"),
-                "start the node, or take it out of `rpc`",
-            ),
+            Err(error) => {
+                let remedy = match error.class() {
+                    Class::Auth => "correct user and password in `rpc`, or have them admitted",
+                    _ => "start the node, or take it out of `rpc`",
+                };
+                findings.fault("node", format!("{name}: {error}"), remedy);
+            }
         }
     }
     Ok(())
