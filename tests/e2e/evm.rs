@@ -6,10 +6,11 @@ use crate::{
     run::{good, last_json, refused, run},
     sockets::{Watch, port_of},
 };
-use alloy::{sol, sol_types::SolCall as _};
+use alloy::sol_types::SolCall as _;
 use serde_json::{Value, json};
 use std::{rc::Rc, time::Duration};
 use tombolo_crypto::{digest, keccak256::keccak256};
+use tombolo_evm::contract::{IRegistry, ShareOrder};
 use tombolo_hub::{
     HubCall,
     grant::{Grant, GrantKey, Purpose},
@@ -38,24 +39,6 @@ pub(crate) const HERE: u8 = 1;
 pub(crate) const AWAY: u8 = 4;
 /// A vote must be final on the chain, and then that it has carried out the decision.
 pub(crate) const FINAL_TWICE: Duration = Duration::from_secs(300);
-
-sol! {
-    /// As adapters/evm/contracts/src/interfaces/IRegistry.sol has it.
-    struct ShareOrder {
-        bytes32 owner;
-        string localId;
-        uint32 itemVersion;
-        bytes32 schema;
-        string terms;
-        bytes envelope;
-        bytes32 device;
-        bytes signature;
-        bytes32 destination;
-        uint64 notAfter;
-        bytes32 salt;
-    }
-    function share(ShareOrder order) external returns (uint64 number);
-}
 
 /// A devnet, and a chain beside its islets.
 pub(crate) struct Integration {
@@ -179,7 +162,7 @@ impl Integration {
         };
         let registry: Address = self.link["registry"].as_str().unwrap().parse().unwrap();
         let sender = Sender::new(&self.rpc, city.key().clone());
-        sender.pay(registry, &shareCall { order }.abi_encode(), 0);
+        sender.pay(registry, &IRegistry::shareCall { order }.abi_encode(), 0);
         digest::data_id(self.chain(), station.owner, &station.local_id(7))
     }
 

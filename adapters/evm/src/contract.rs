@@ -142,8 +142,25 @@ sol! {
         function hello() external;
     }
 
+    /// An open item as its owner shares it; its home is the chain. IRegistry.sol explains each field.
+    #[derive(Debug, PartialEq, Eq)]
+    struct ShareOrder {
+        bytes32 owner;
+        string localId;
+        uint32 itemVersion;
+        bytes32 schema;
+        string terms;
+        bytes envelope;
+        bytes32 device;
+        bytes signature;
+        bytes32 destination;
+        uint64 notAfter;
+        bytes32 salt;
+    }
+
     /// Open data.
     interface IRegistry {
+        function share(ShareOrder calldata order) external returns (uint64 number);
         function item(bytes32 dataId) external view returns (uint32 itemVersion, uint8 standing);
         function isAnchored(
             bytes32 dataId, uint32 itemVersion, bytes32 fingerprint, bytes32 sourceChain

@@ -1,13 +1,14 @@
 //! A link between a hub and a gateway on a real chain, from nothing to open.
 
 use crate::hub::{RELAYER, TestHub, key, wall};
-use alloy::{signers::local::PrivateKeySigner, sol, sol_types::SolCall as _};
+use alloy::{signers::local::PrivateKeySigner, sol_types::SolCall as _};
 use std::{ops::AsyncFnMut, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::{AdapterError, ClientView, Sink as _, Source, Standing};
 use tombolo_crypto::{attested, digest};
 use tombolo_evm::{
     Config, EvmAdapter, Finality, Proof, Rpc, account,
+    contract::{IRegistry, ShareOrder},
     deploy::{Believes, Deployed, Deployer, NewGateway},
     sender::FeePolicy,
 };
@@ -45,23 +46,6 @@ const HOUR_MS: u64 = 3_600_000;
 pub(crate) const RELEASE_PERIOD_MS: u64 = 60_000;
 /// The keys of a gateway's council, of whom two must agree.
 pub(crate) const COUNCIL: [u8; 3] = [31, 32, 33];
-
-sol! {
-    struct ShareOrder {
-        bytes32 owner;
-        string localId;
-        uint32 itemVersion;
-        bytes32 schema;
-        string terms;
-        bytes envelope;
-        bytes32 device;
-        bytes signature;
-        bytes32 destination;
-        uint64 notAfter;
-        bytes32 salt;
-    }
-    function share(ShareOrder calldata order) external returns (uint64 number);
-}
 
 /// A gateway on a chain, registered at a hub.
 pub(crate) struct Linked {
@@ -237,7 +221,7 @@ impl Linked {
                 notAfter: 0,
                 salt: [11; 32].into(),
             };
-            shareCall { order }.abi_encode()
+            IRegistry::shareCall { order }.abi_encode()
         };
         numbers.map(call).collect()
     }
