@@ -100,7 +100,7 @@ pub struct Endpoints {
     newest: Mutex<Option<SeenBlock>>,
     /// What contradicted what; once set, nothing is believed before an operator has looked.
     contradiction: Mutex<Option<String>>,
-    /// New blocks of the first node.
+    /// New blocks, as a node that answers shows them.
     notice: Notice,
 }
 
@@ -381,7 +381,7 @@ impl Endpoints {
         .await
     }
 
-    /// The newest block of the first node, final or not: for fees and nonces alone.
+    /// The newest block of a node that answers, final or not: for fees and nonces alone.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`].

@@ -19,7 +19,7 @@ use tombolo_types::{
     lane::{CONTROL_LANE, DATA_LANE, Direction, LaneKey, LaneLeaf, RangeProof},
 };
 
-/// How long to wait for a block of the first node before the others are looked at all the same.
+/// How long to wait for a block of one node before the others are looked at all the same.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 fn head_of(block: &SeenBlock, validators_root: Hash) -> ChainHead {

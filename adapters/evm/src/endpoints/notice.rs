@@ -14,7 +14,7 @@ use tombolo_types::UnixMillis;
 const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 const PART_OF_INTERVAL: u32 = 20;
 
-/// The newest block of the first node, final or not, as far as it was noticed.
+/// The newest block of a node that answers, final or not, as far as it was noticed.
 pub(super) struct Notice {
     newest: watch::Sender<Noticed>,
     /// Held by the one who asks for all: when that was done last.
@@ -34,7 +34,7 @@ impl Notice {
         Self { newest: watch::Sender::new(Noticed::default()), asking: Mutex::default() }
     }
 
-    /// The first node has shown its newest block.
+    /// A node that answers has shown its newest block.
     pub(super) fn seen(&self, block: &SeenBlock) {
         self.newest.send_if_modified(|noticed| noticed.advance(block.number, block.time));
     }
@@ -66,14 +66,14 @@ impl Noticed {
 }
 
 impl Endpoints {
-    /// The number of the newest block that was noticed at the first node; to be taken before one
-    /// looks for something, and given to [`Self::other_block`] where it is not there.
+    /// The number of the newest block that was noticed; to be taken before one looks for something,
+    /// and given to [`Self::other_block`] where it is not there.
     #[must_use]
     pub fn noticed(&self) -> u64 {
         self.notice.newest.borrow().number
     }
 
-    /// Waits until the newest block of the first node is another than `number`, at the most for
+    /// Waits until the newest block of a node that answers is another than `number`, at the most for
     /// `within`. Any number may wait; one of them asks. Safe to cancel.
     ///
     /// # Errors
