@@ -11,14 +11,11 @@ use alloy::{
 };
 use reqwest::Url;
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{
-    sync::{Mutex, watch},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tower::Service;
 
 /// A node as messages name it: its scheme, host and port. The rest of an address may hold a password,
@@ -40,9 +37,9 @@ pub(crate) struct Transport {
     name: String,
     answer_within: Duration,
     /// `None` before the first request, and once a WebSocket was lost.
-    connected: Arc<Mutex<Option<BoxTransport>>>,
+    connected: Arc<tokio::sync::Mutex<Option<BoxTransport>>>,
     /// Until when it is left alone.
-    rests: watch::Sender<Option<Instant>>,
+    rests: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Transport {
@@ -51,7 +48,6 @@ impl Transport {
     /// # Errors
     /// For what is no address.
     pub(crate) fn to(url: &str, answer_within: Duration) -> Result<Self, TransportError> {
-        let rests = watch::Sender::new(None);
         let name = node_name(url);
         let (url, mut shown_as) = (url.parse()?, url.to_owned());
         if let Ok(mut address) = Url::parse(&shown_as)
@@ -59,19 +55,24 @@ impl Transport {
         {
             shown_as = address.into();
         }
-        Ok(Self { url, shown_as, name, answer_within, connected: Arc::default(), rests })
+        let (connected, rests) = (Arc::default(), Arc::default());
+        Ok(Self { url, shown_as, name, answer_within, connected, rests })
+    }
+
+    fn rests(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks where the node answers, and not for longer than an answer may take.
     async fn ask_in_time(&self, request: RequestPacket) -> Result<ResponsePacket, TransportError> {
         let within = self.answer_within;
-        if self.rests.borrow().is_some_and(|until| Instant::now() < until) {
+        if self.rests().is_some_and(|until| Instant::now() < until) {
             return Err(TransportErrorKind::custom_str("it let a request wait in vain just now"));
         }
         match timeout(within, self.ask(request)).await {
             Ok(answer) => answer.map_err(|error| self.plain(error)),
             Err(_) => {
-                self.rests.send_replace(Some(Instant::now() + within));
+                *self.rests() = Some(Instant::now() + within);
                 let why = format!("no answer within {} ms", within.as_millis());
                 Err(TransportErrorKind::custom_str(&why))
             }
