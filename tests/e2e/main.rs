@@ -10,6 +10,7 @@ mod devnet;
 mod evm;
 mod evm_nodes;
 mod evm_pair;
+mod evm_private;
 mod evm_resume;
 mod evm_trusted;
 mod evm_tutorial;
