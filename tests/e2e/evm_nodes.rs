@@ -9,7 +9,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf};
 use tombolo_crypto::keccak256::keccak256;
-use tombolo_test_nodes::{Anvil, Beacon, Clique, FalseFront, Rpc, alone, skipped};
+use tombolo_test_nodes::{Anvil, Beacon, Clique, FalseFront, GethDev, Rpc, alone, skipped};
 use tombolo_types::{Address, Hash};
 
 /// Mode 3: two of three relayers attest, each by its own keys and node; one is killed in the middle
@@ -271,6 +271,23 @@ async fn a_lie_is_found_out(linked: &Integration, front: &FalseFront) {
         (waiting().await == 0).then_some(())
     })
     .await;
+}
+
+/// Mode 2 on geth's chain for developers, which has no root of its own: every record says so.
+///
+/// Req: Y4560-10.2-2.1, PRJ-1-1
+#[test]
+fn an_islet_and_a_development_geth_share_commit_and_move_by_a_trusted_node() {
+    let _alone = alone();
+    let Some(geth) = GethDev::start() else { return };
+    let funded = geth.sender();
+    let words = ["--proof", "none", "--finality-depth", "0"];
+    let linked = Integration::new(Devnet::up(), &geth.rpc, GETH_KEY, &words, "2");
+    run(async {
+        linked.share(1, true).await;
+        linked.commit(&funded).await;
+        linked.move_item().await;
+    });
 }
 
 /// Mode 2 on a chain with a root of its own: the trusted node is bounded by the chain's seals, also

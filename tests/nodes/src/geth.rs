@@ -47,7 +47,8 @@ impl GethDev {
         let sender = Sender::new(&self.rpc, SecretKey::from_bytes([0x11; 32]).expect("a key"));
         let developer = self.rpc.call("eth_accounts", json!([]))[0].clone();
         let to = sender.address().to_string();
-        let gift = json!([{ "from": developer, "to": to, "value": "0xde0b6b3a7640000" }]);
+        // Ten ether.
+        let gift = json!([{ "from": developer, "to": to, "value": "0x8ac7230489e80000" }]);
         let _ = self.rpc.call("eth_sendTransaction", gift);
         wait_until("funds", Duration::from_secs(30), || {
             let balance = self.rpc.call("eth_getBalance", json!([to, "latest"]));
