@@ -2,7 +2,8 @@
 
 use crate::{
     evm::{ANVIL_KEY, FINAL_TWICE, GETH_KEY, Integration, LONG, NAME, hex},
-    network::Devnet,
+    hostile::keeps_its_bounds,
+    network::{Devnet, free_port},
     party::{until, until_within},
     run::{good, last_json, refused, run, tombolo},
 };
@@ -15,7 +16,7 @@ use tombolo_types::{Address, Hash};
 /// Mode 3: two of three relayers attest, each by its own keys and node; one is killed in the middle
 /// of traffic, and nothing is lost.
 ///
-/// Req: Y4560-10.2-3.1, Y4560-10.2-3.2, Y4560-10.2-3.3
+/// Attack: A54. Req: Y4560-10.2-3.1, Y4560-10.2-3.2, Y4560-10.2-3.3
 #[test]
 fn two_of_three_shared_nodes_go_on_when_the_third_is_killed() {
     let _alone = alone();
@@ -34,6 +35,10 @@ fn two_of_three_shared_nodes_go_on_when_the_third_is_killed() {
         let hub = linked.devnet.ledger("hub").await;
         let link = hub.query(&format!("link/{}", linked.link["link"].as_str().unwrap())).await;
         assert_eq!(link["nodes"].as_array().unwrap().len(), 3, "{link}");
+        let config = linked.devnet.home.join("harbour-node-2").join("config.toml");
+        let config: toml::Table = std::fs::read_to_string(config).unwrap().parse().unwrap();
+        keeps_its_bounds(config["evm"][0]["node_listen"].as_str().unwrap().parse().unwrap()).await;
+        linked.share(1, false).await;
     });
 }
 
@@ -146,10 +151,6 @@ impl<'d> Owner<'d> {
         std::fs::write(self.home().join("config.toml"), config).unwrap();
         self.devnet.start_as(self.name, "relayer");
     }
-}
-
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A link in mode 3 of three owners, each of whom has keys that nobody else sees: the network's

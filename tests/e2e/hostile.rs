@@ -2,9 +2,10 @@
 //! changed but nonce and record, memory bounded, and blocks go on.
 
 use crate::{
-    network::{Devnet, page, resident_bytes},
-    party::{Ledger, PATIENCE, Party, Station},
+    network::{Devnet, free_port, page, resident_bytes},
+    party::{Ledger, PATIENCE, Party, Station, until},
     run::run,
+    swaps::Service,
 };
 use axum::body::Body;
 use prost::Message as _;
@@ -271,29 +272,21 @@ fn a54_slow_and_endless_connections_are_cut_off() {
         let (process, relayer) =
             (devnet.process("hub").unwrap(), devnet.process("relayer").unwrap());
         let memory = (resident_bytes(process), resident_bytes(relayer));
-        let pages = [devnet.metrics("hub"), devnet.serves("relayer")];
+        let (_party, party) = swap_party(&devnet).await;
+        let pages = [devnet.metrics("hub"), devnet.serves("relayer"), party];
         for port in pages {
-            endless_head(port).await;
-            endless_body(port).await;
+            cuts_off_the_endless(port).await;
         }
+        let ports = [devnet.serves("hub")].into_iter().chain(pages);
         let mut held = Vec::new();
-        for port in [devnet.serves("hub"), pages[0], pages[1]] {
-            for number in 0..SILENT {
-                let mut stream = TcpStream::connect(port).await.unwrap();
-                // Both protocols begin with letters. It may have been turned away.
-                let _ = stream.write_all(&b"PRI"[..number % 4]).await;
-                held.push(stream);
-            }
+        for port in ports {
+            held.extend(silent(port).await);
         }
         hub.next_block().await;
-        for mut stream in held {
-            let ended = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
-            // An end or a reset.
-            let _ = ended.expect("a silent connection stays open");
-        }
+        all_end(held).await;
         hub.next_block().await;
         for port in pages {
-            assert!(page(port, "/metrics").contains("_height"));
+            assert!(page(port, "/metrics").contains("# TYPE "), "{port}");
         }
         assert_eq!(devnet.process("hub"), Some(process));
         assert_eq!(devnet.process("relayer"), Some(relayer));
@@ -304,16 +297,50 @@ fn a54_slow_and_endless_connections_are_cut_off() {
     });
 }
 
-/// A head without an end is refused, and a body without an end is not read: both are cut off.
-async fn endless_head(port: SocketAddr) {
-    let begin = "GET /metrics HTTP/1.1\r\nhost: x\r\n".to_owned();
-    is_cut_off(port, begin, format!("x: {}\r\n", "y".repeat(8_000))).await;
+/// A party of swaps with a status page; gives that, too.
+async fn swap_party(devnet: &Devnet) -> (Service, SocketAddr) {
+    let listen = free_port();
+    let config = devnet.home.join("city").join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("status_listen = \"{listen}\"\n{text}")).unwrap();
+    let service = Service::spawn(&["swap", "start", "--config", config.to_str().unwrap()]);
+    until("the party has a page", async || TcpStream::connect(listen).await.ok()).await;
+    (service, listen)
 }
 
-async fn endless_body(port: SocketAddr) {
-    let begin =
-        "POST /metrics HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
-    is_cut_off(port, begin, format!("2000\r\n{}\r\n", "y".repeat(0x2000))).await;
+/// What else is asked of a port that others reach: it cuts off what has no end, and lets nobody stay
+/// who says nothing.
+pub(crate) async fn keeps_its_bounds(port: SocketAddr) {
+    cuts_off_the_endless(port).await;
+    all_end(silent(port).await).await;
+}
+
+/// A head without an end is refused, and a body without an end is not read: both are cut off.
+async fn cuts_off_the_endless(port: SocketAddr) {
+    let head = "GET /metrics HTTP/1.1\r\nhost: x\r\n".to_owned();
+    is_cut_off(port, head, format!("x: {}\r\n", "y".repeat(8_000))).await;
+    let body = "POST /metrics HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    is_cut_off(port, body, format!("2000\r\n{}\r\n", "y".repeat(0x2000))).await;
+}
+
+/// Many connections that say nothing, or next to nothing.
+async fn silent(port: SocketAddr) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for number in 0..SILENT {
+        let mut stream = TcpStream::connect(port).await.unwrap();
+        // Both protocols begin with letters. It may have been turned away.
+        let _ = stream.write_all(&b"PRI"[..number % 4]).await;
+        held.push(stream);
+    }
+    held
+}
+
+async fn all_end(held: Vec<TcpStream>) {
+    for mut stream in held {
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        // An end or a reset.
+        let _ = ended.expect("a silent connection stays open");
+    }
 }
 
 async fn is_cut_off(port: SocketAddr, begin: String, again: String) {

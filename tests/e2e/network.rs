@@ -156,6 +156,11 @@ impl Devnet {
     }
 }
 
+/// A port of this machine that nobody listens at.
+pub(crate) fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 /// Bytes of memory that a process holds.
 pub(crate) fn resident_bytes(process: u32) -> u64 {
     let pages = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();

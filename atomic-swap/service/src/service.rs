@@ -1,17 +1,17 @@
 //! The small web page that says how the swaps stand.
 
 use crate::{metrics::Metrics, report::Reports};
-use axum::{Json, Router, http::StatusCode, routing::get};
-use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use axum::{Json, Router, http::StatusCode, routing::get, serve::Listener};
+use std::fmt::Debug;
 use tokio_util::sync::CancellationToken;
 
-/// Serves `/metrics` (Prometheus), `/status` (JSON), `/alive` and `/ready` until cancelled.
+/// Serves `/metrics` (Prometheus), `/status` (JSON), `/alive` and `/ready` until cancelled. How many
+/// may connect, and for how long, is the listener's matter.
 ///
 /// # Errors
-/// Where the port cannot be bound.
-pub async fn serve_reports(
-    listen: SocketAddr,
+/// What the system says.
+pub async fn serve_reports<L: Listener<Addr: Debug>>(
+    listener: L,
     metrics: Metrics,
     reports: Reports,
     cancel: CancellationToken,
@@ -31,9 +31,6 @@ pub async fn serve_reports(
                 }
             }),
         );
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| anyhow::anyhow!("the status page cannot listen at {listen}: {error}"))?;
     axum::serve(listener, pages).with_graceful_shutdown(cancel.cancelled_owned()).await?;
     Ok(())
 }

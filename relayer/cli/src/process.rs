@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::{process::Child, time::Instant};
+use tombolo_node::listener::{BoundedListener, Bounds};
 
 /// How long a process may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(8);
@@ -27,6 +28,17 @@ pub(crate) enum Lives {
     WithParent,
     /// It has its own process group and is ended by its number.
     Alone,
+}
+
+/// A port of this process, which keeps its bounds whoever connects. Attack: A54
+pub(crate) async fn bind(
+    what: &str,
+    listen: SocketAddr,
+    bounds: Bounds,
+) -> anyhow::Result<BoundedListener> {
+    let listener = tokio::net::TcpListener::bind(listen).await;
+    let listener = listener.with_context(|| format!("{what} cannot listen at {listen}"))?;
+    Ok(BoundedListener::new(listener, bounds))
 }
 
 impl Process {

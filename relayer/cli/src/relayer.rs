@@ -4,7 +4,7 @@ use crate::{
     evm::Ends,
     key, output,
     party::until,
-    process::Lives,
+    process::{Lives, bind},
     relayer_config::{Config, EXAMPLE, End},
 };
 use anyhow::Context as _;
@@ -15,12 +15,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_islet::{adapter::LedgerAdapter, signer::Signer};
-use tombolo_node::{keys::Keystore, listener::BoundedListener, server::WATCHERS, telemetry};
+use tombolo_node::{keys::Keystore, server::WATCHERS, telemetry};
 use tombolo_proto::{
     client::LedgerClient,
     view::{LinkStatus, LinkView},
@@ -164,10 +164,7 @@ async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
     let mut tasks = JoinSet::new();
     if let Some(listen) = service.config.status_listen {
         let (metrics, reports) = (service.metrics.clone(), service.reports.clone());
-        let listener = TcpListener::bind(listen).await;
-        let listener =
-            listener.with_context(|| format!("the status page cannot listen at {listen}"))?;
-        let listener = BoundedListener::new(listener, WATCHERS);
+        let listener = bind("the status page", listen, WATCHERS).await?;
         tasks.spawn(serve_reports(listener, metrics, reports, cancel.child_token()));
     }
     let serving = cancel.child_token();

@@ -8,14 +8,14 @@ pub(crate) mod evm;
 pub(crate) mod offer;
 mod show;
 
-use crate::process::Lives;
+use crate::process::{Lives, bind};
 use anyhow::Context as _;
 use config::{Config, EXAMPLE};
 use desk::Desk;
 use std::{path::PathBuf, sync::Arc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tombolo_node::telemetry;
+use tombolo_node::{server::WATCHERS, telemetry};
 use tombolo_swap_service::{Keeper, Metrics, Reports, Surroundings, Wanted, serve_reports};
 use tombolo_types::{id::OrderId, swap::Secret};
 
@@ -212,7 +212,8 @@ async fn serve(config: Config, cancel: CancellationToken) -> anyhow::Result<()> 
     };
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     if let Some(listen) = desk.config.status_listen {
-        tasks.spawn(serve_reports(listen, metrics, reports, cancel.child_token()));
+        let listener = bind("the status page", listen, WATCHERS).await?;
+        tasks.spawn(serve_reports(listener, metrics, reports, cancel.child_token()));
     }
     let keeper = Keeper::new(desk.home, doors, around, desk.config.watch);
     let keeping = cancel.child_token();

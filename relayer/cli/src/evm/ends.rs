@@ -1,18 +1,27 @@
 //! Both ends of a link to an EVM chain, as the mode of its gateway asks.
 
 use super::EvmEnd;
+use crate::process::bind;
 use anyhow::Context as _;
 use serde::Deserialize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_evm::{EvmAdapter, Proof, account as account_of};
+use tombolo_node::listener::Bounds;
 use tombolo_proto::client::LedgerClient;
 use tombolo_relayer::{
     Chain, End, Endpoint,
     attest::{self, Accuser, Attest, Attested, Node, OwnProof, RemoteNode, Witness},
 };
 use tombolo_types::{Address, id::LinkId};
+
+/// Connections of the other nodes of a link, each of which keeps one or two and opens them anew.
+const NODES: Bounds = Bounds {
+    connections_max: 64,
+    greeting_time: Duration::from_secs(5),
+    time_max: Some(Duration::from_secs(60)),
+};
 
 /// Both ends of one link.
 pub(crate) struct Ends {
@@ -46,20 +55,22 @@ impl Ends {
         let (witness, accuser) = witness(client, link).await?;
         let node = Node::new(&end.name, link, key.clone(), account.clone(), ends.clone());
         let own = Arc::new(node.witnessed_by(witness.clone()));
-        tokio::spawn(accuser.run(witness.clone(), link, ends, cancel.child_token()));
-        if let Some(listen) = end.node_listen {
-            let (node, cancel) = (Arc::clone(&own), cancel.child_token());
-            tokio::spawn(async move {
-                if let Err(error) = attest::serve_node(listen, node, cancel).await {
-                    tracing::error!(%error, "the other nodes of the link cannot ask this one");
-                }
-            });
-        }
-        let mut nodes: Vec<Arc<dyn Attest>> = vec![own];
+        let mut nodes: Vec<Arc<dyn Attest>> = vec![own.clone()];
         for url in &end.nodes {
             let node = RemoteNode::new(url);
             nodes.push(Arc::new(node.with_context(|| format!("node {url} of {}", end.name))?));
         }
+        if let Some(listen) = end.node_listen {
+            let listener = bind("a node of the link", listen, NODES).await?;
+            // Nothing fails from here on: what is started is started once.
+            let cancel = cancel.child_token();
+            tokio::spawn(async move {
+                if let Err(error) = attest::serve_node(listener, own, cancel).await {
+                    tracing::error!(%error, "the other nodes of the link cannot ask this one");
+                }
+            });
+        }
+        tokio::spawn(accuser.run(witness.clone(), link, ends, cancel.child_token()));
         let own_proof = match (mode, &end.adapter.proof) {
             (2, Proof::Clique | Proof::Beacon { .. }) => OwnProof::Included,
             _ => OwnProof::LeftOut,

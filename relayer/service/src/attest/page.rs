@@ -7,10 +7,10 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::StatusCode,
     routing::{get, post},
+    serve::Listener,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tombolo_adapter::ChainHead;
 use tombolo_relayer_core::End;
@@ -122,12 +122,13 @@ impl TryFrom<WireStatement> for Statement {
     }
 }
 
-/// Serves a node: `POST /attest`, `GET /capabilities`, `GET /alive`, until cancelled.
+/// Serves a node: `POST /attest`, `GET /capabilities`, `GET /alive`, until cancelled. How many may
+/// connect, and for how long, is the listener's matter.
 ///
 /// # Errors
-/// Where the port cannot be bound.
-pub async fn serve_node(
-    listen: SocketAddr,
+/// What the system says.
+pub async fn serve_node<L: Listener<Addr: Debug>>(
+    listener: L,
     node: Arc<Node>,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -137,9 +138,6 @@ pub async fn serve_node(
         .route("/alive", get(|| async { "alive\n" }))
         .layer(DefaultBodyLimit::max(QUESTION_BYTES_MAX))
         .with_state(node);
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| anyhow::anyhow!("the node cannot listen at {listen}: {error}"))?;
     axum::serve(listener, pages).with_graceful_shutdown(cancel.cancelled_owned()).await?;
     Ok(())
 }

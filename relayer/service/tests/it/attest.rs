@@ -1,7 +1,7 @@
 //! Links with trusted and with shared nodes: who attests what, and what the other side believes.
 
 use async_trait::async_trait;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tombolo_adapter::{AdapterError, ChainHead, ClientView, Source as _};
 use tombolo_crypto::{
@@ -86,13 +86,10 @@ async fn shown(
 
 /// Serves a node on loopback until the token is cancelled.
 async fn serve(tasks: &TaskTracker, node: Node) -> (RemoteNode, CancellationToken) {
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let listen: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = listener.local_addr().unwrap();
     let cancel = CancellationToken::new();
-    let serving = serve_node(listen, Arc::new(node), cancel.clone());
+    let serving = serve_node(listener, Arc::new(node), cancel.clone());
     tasks.spawn(async move { serving.await.unwrap() });
     let remote = RemoteNode::new(&format!("http://{listen}")).unwrap();
     for _ in 0..500 {
