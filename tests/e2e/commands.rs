@@ -16,6 +16,39 @@ fn example_configurations_are_valid() {
     }
 }
 
+/// What an address of a node holds besides scheme, host and port is shown to nobody.
+#[test]
+fn passwords_in_addresses_are_not_shown() {
+    const WORDS: &str = r#"
+        [[evm]]
+        name = "harbour"
+        ACCOUNT
+        rpc = ["https://member:sesame@127.0.0.1:8545/v3/sesame"]
+        evm_chain_id = 1
+        from_block = 0
+        genesis = "0x0000000000000000000000000000000000000000000000000000000000000003"
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let address = "0x0000000000000000000000000000000000000004";
+    let relayer = format!("account = \"harbour\"\ngateway = \"{address}\"\nproof = \"beacon\"");
+    let relayer = format!("{relayer}\nbeacon = \"https://member:sesame@127.0.0.1:9596\"");
+    let swap = format!("contract = \"{address}\"");
+    for (kind, account) in [("relayer", relayer), ("swap", swap)] {
+        let path = folder.path().join(format!("{kind}.toml"));
+        let words = WORDS.replace("ACCOUNT", &account);
+        std::fs::write(&path, good(&[kind, "config", "example"]) + &words).unwrap();
+        let path = path.to_str().unwrap();
+        let shown = good(&[kind, "config", "show", path]);
+        assert!(shown.contains("https://127.0.0.1:8545"), "{shown}");
+        assert!(!shown.contains("sesame"), "{shown}");
+        let wrong =
+            std::fs::read_to_string(path).unwrap().replace("https://member", "htps://member");
+        std::fs::write(path, wrong).unwrap();
+        let fault = refused(&[kind, "config", "check", path]).to_string();
+        assert!(fault.contains("rpc") && !fault.contains("sesame"), "{fault}");
+    }
+}
+
 /// Every command that the documents name exists.
 #[test]
 fn documents_name_commands_that_exist() {

@@ -2,7 +2,7 @@
 
 use crate::{
     evm::{ANVIL_KEY, Integration, NAME, five_wei, hex},
-    network::Devnet,
+    network::{Devnet, answer},
     party::{PATIENCE, coin},
     run::{eventually, good, last_json, refused, run, tombolo},
 };
@@ -103,10 +103,19 @@ fn an_islet_and_anvil_share_commit_and_move_by_a_trusted_node() {
     // Relaying has stopped, and says why.
     let relayer = linked.devnet.serves("relayer").to_string();
     let status = ["relayer", "status", "--json", "--status", &relayer];
-    eventually("the relayer says that the chain is away", PATIENCE, || {
-        let said = String::from_utf8(tombolo(&status).stdout).unwrap();
-        said.contains("E_TIMEOUT").then_some(())
-    });
+    let says_so = || {
+        eventually("the relayer says that the chain is away", PATIENCE, || {
+            let said = String::from_utf8(tombolo(&status).stdout).unwrap();
+            said.contains("E_TIMEOUT").then_some(())
+        });
+        let ready = answer(linked.devnet.serves("relayer"), "/ready");
+        assert_eq!(ready, ("503".into(), "a link fails or is blocked\n".into()));
+    };
+    says_so();
+    // One that is started meanwhile cannot even take the link up.
+    linked.devnet.kill("relayer");
+    linked.devnet.start("relayer");
+    says_so();
     let ill = tombolo(&doctor);
     assert_eq!(ill.status.code(), Some(1));
     let ill = last_json(&String::from_utf8(ill.stdout).unwrap());

@@ -180,6 +180,13 @@ fn kill(id: u32) {
 
 /// A page that a part serves over HTTP.
 pub(crate) fn page(address: SocketAddr, path: &str) -> String {
+    let (status, body) = answer(address, path);
+    assert_eq!(status, "200", "{body}");
+    body
+}
+
+/// What a part answers over HTTP: the status, and the body.
+pub(crate) fn answer(address: SocketAddr, path: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -187,8 +194,8 @@ pub(crate) fn page(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    let status = head.split(' ').nth(1).unwrap();
+    (status.to_owned(), body.to_owned())
 }
 
 /// The sum of a metric over those of its lines whose labels hold all of `labels`; 0 where there is

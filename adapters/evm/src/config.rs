@@ -1,7 +1,8 @@
 //! What an adapter of an EVM chain is told.
 
-use crate::sender::FeePolicy;
+use crate::{sender::FeePolicy, transport::node_name};
 use alloy::primitives::{Address, B256};
+use std::fmt;
 use tombolo_evm_core::{beacon::Beacon, clique::Clique, follow};
 use tombolo_types::{Hash, id::ChainId};
 
@@ -20,7 +21,7 @@ pub enum Finality {
 }
 
 /// The RPC nodes of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Rpc {
     /// `http://`, `https://`, `ws://` or `wss://`; one at least.
     pub urls: Vec<String>,
@@ -53,8 +54,22 @@ impl Rpc {
     }
 }
 
+/// Without what else their addresses may hold.
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc")
+            .field("urls", &self.urls.iter().map(|url| node_name(url)).collect::<Vec<_>>())
+            .field("agree", &self.agree)
+            .field("requests_per_second", &self.requests_per_second)
+            .field("answer_ms", &self.answer_ms)
+            .field("retries", &self.retries)
+            .field("retry_first_ms", &self.retry_first_ms)
+            .finish()
+    }
+}
+
 /// How the chain's heads are proved to the hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
     /// By nothing: nodes attest them.
     None,
@@ -65,6 +80,17 @@ pub enum Proof {
         /// Its REST interface, such as `http://127.0.0.1:9596`.
         url: String,
     },
+}
+
+/// Without what else the node's address may hold.
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Clique => f.write_str("Clique"),
+            Self::Beacon { url } => f.debug_struct("Beacon").field("url", &node_name(url)).finish(),
+        }
+    }
 }
 
 /// One gateway on one EVM chain.

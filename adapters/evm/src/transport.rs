@@ -22,9 +22,13 @@ use tower::Service;
 /// or a key to a provider.
 #[must_use]
 pub fn node_name(url: &str) -> String {
-    match Url::parse(url) {
-        Ok(url) => url.origin().ascii_serialization(),
-        Err(error) => format!("a node with a malformed address ({error})"),
+    let parsed = Url::parse(url).ok();
+    let Some((url, host)) = parsed.as_ref().and_then(|url| Some((url, url.host_str()?))) else {
+        return "a malformed address".into();
+    };
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
     }
 }
 

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     net::SocketAddr,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -171,8 +173,7 @@ impl Network {
             chains: vec![Self::end(self.part(SEATTLE)?), Self::end(self.part(MAUNA_LOA)?)],
             ..swap::config::RawConfig::default()
         };
-        fs::write(home.join("config.toml"), toml::to_string(&config)?)
-            .with_context(|| format!("writing the configuration of {name}"))
+        write_private(&home.join("config.toml"), &toml::to_string(&config)?)
     }
 
     /// Names an EVM chain to every stakeholder, for swaps. A service that runs must be started anew.
@@ -185,8 +186,7 @@ impl Network {
             // One that broke off on the way is done again, with another contract.
             config.evm.retain(|other| other.name != chain.name);
             config.evm.push(chain.clone());
-            fs::write(&path, toml::to_string(&config)?)
-                .with_context(|| format!("writing the configuration of {name}"))?;
+            write_private(&path, &toml::to_string(&config)?)?;
         }
         Ok(())
     }
@@ -213,8 +213,7 @@ impl Network {
             acknowledge_after: Some("500ms".into()),
             ..relayer_config::RawConfig::default()
         };
-        fs::write(home.join("config.toml"), toml::to_string(&config)?)
-            .with_context(|| format!("writing the configuration of {part}"))
+        write_private(&home.join("config.toml"), &toml::to_string(&config)?)
     }
 
     /// Makes one more relayer, with a key of its own; it serves nothing yet.
@@ -240,8 +239,7 @@ impl Network {
         let mut config: relayer_config::RawConfig = toml::from_str(&text)?;
         config.evm.retain(|known| known.name != chain.name);
         config.evm.push(chain);
-        fs::write(&path, toml::to_string(&config)?)
-            .with_context(|| format!("writing the configuration of {name}"))
+        write_private(&path, &toml::to_string(&config)?)
     }
 
     /// Starts a part anew that runs alone.
@@ -356,8 +354,19 @@ fn last_lines(log: &Path) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
+/// Writes a file that its owner alone may read: an address in it may hold a password.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = || {
+        let mut options = fs::File::options();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // One that others could read before.
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())
+    };
+    written().with_context(|| format!("writing {}", path.display()))
+}
+
 fn write_passphrase(home: &Path) -> anyhow::Result<Passphrase> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let text = random().to_string();
     let path = home.join(PASSPHRASE);
     let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;

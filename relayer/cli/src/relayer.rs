@@ -18,6 +18,7 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
+use tombolo_adapter::AdapterError;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_islet::{adapter::LedgerAdapter, signer::Signer};
 use tombolo_node::{keys::Keystore, server::WATCHERS, telemetry};
@@ -27,6 +28,7 @@ use tombolo_proto::{
 };
 use tombolo_relayer::{Endpoint, LinkReport, LinkTask, Metrics, Reports, serve_reports};
 use tombolo_types::{
+    Class,
     id::{ChainId, LinkId},
     transaction::NONCE_LANES,
 };
@@ -262,6 +264,11 @@ impl Service {
                 Ok(None) => continue,
                 Err(error) => {
                     tracing::warn!(id = %link.id, error = format!("{error:#}"), "link not served");
+                    let adapter =
+                        error.chain().find_map(|cause| cause.downcast_ref::<AdapterError>());
+                    let class = adapter.map_or(Class::State, AdapterError::class);
+                    let name = self.name_of(link.chain_id);
+                    self.reports.not_served(link.id, name, class, format!("{error:#}"));
                     result = Err(error);
                     continue;
                 }
@@ -280,6 +287,14 @@ impl Service {
             served.insert(link.id);
         }
         result
+    }
+
+    /// What the configuration calls a chain.
+    fn name_of(&self, chain: ChainId) -> &str {
+        let islets = self.config.chains.iter().map(|end| (end.chain, &end.name));
+        let evm = self.config.evm.iter().map(|end| (end.chain(), &end.name));
+        let found = islets.chain(evm).find(|(known, _)| *known == chain);
+        found.map_or("unknown", |(_, name)| name)
     }
 
     /// How many links there are to serve at the most.

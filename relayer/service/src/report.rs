@@ -8,7 +8,7 @@ use std::{
 };
 use tombolo_adapter::{AdapterError, ClientView};
 use tombolo_relayer_core::{End, LinkSight, Step, Turns, plan::Blocker};
-use tombolo_types::{UnixMillis, verifier::ClientStatus};
+use tombolo_types::{Class, UnixMillis, id::LinkId, verifier::ClientStatus};
 
 /// What the relayer knows of one link. A cache of what both ends say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +76,14 @@ impl Reports {
     }
 
     fn edit(&self, task: &LinkTask, edit: impl FnOnce(&mut LinkReport)) {
+        self.edit_link(task.id, task.name(), edit);
+    }
+
+    fn edit_link(&self, link: LinkId, chain: &str, edit: impl FnOnce(&mut LinkReport)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = all.entry(task.name().to_owned()).or_insert_with(|| LinkReport {
-            link: task.id.to_string(),
-            chain: task.name().to_owned(),
+        let report = all.entry(chain.to_owned()).or_insert_with(|| LinkReport {
+            link: link.to_string(),
+            chain: chain.to_owned(),
             ..LinkReport::default()
         });
         edit(report);
@@ -122,17 +126,26 @@ impl Reports {
     }
 
     pub(crate) fn failed(&self, task: &LinkTask, end: End, error: &AdapterError, in_a_row: u32) {
-        let now = crate::service::now();
-        self.edit(task, |report| {
-            let since_ms = report.failure.as_ref().map_or(now.0, |failure| failure.since_ms);
-            report.failure = Some(FailureReport {
-                end: end.name().into(),
-                class: error.class().code().into(),
-                message: error.to_string(),
-                in_a_row,
-                since_ms,
-            });
+        self.edit(task, |report| report.fail(end, error.class(), error.to_string(), in_a_row));
+    }
+
+    /// A link to a chain could not even be taken up.
+    pub fn not_served(&self, link: LinkId, chain: &str, class: Class, message: String) {
+        self.edit_link(link, chain, |report| {
+            let before = report.failure.as_ref().map_or(0, |failure| failure.in_a_row);
+            report.fail(End::Chain, class, message, before.saturating_add(1));
         });
+    }
+}
+
+impl LinkReport {
+    fn fail(&mut self, end: End, class: Class, message: String, in_a_row: u32) {
+        let since_ms = match &self.failure {
+            Some(failure) => failure.since_ms,
+            None => crate::service::now().0,
+        };
+        let (end, class) = (end.name().into(), class.code().into());
+        self.failure = Some(FailureReport { end, class, message, in_a_row, since_ms });
     }
 }
 

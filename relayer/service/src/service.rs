@@ -1,7 +1,10 @@
 //! Settings, and the small web page that says how the relayer stands.
 
-use crate::{metrics::Metrics, report::Reports};
-use axum::{Json, Router, routing::get, serve::Listener};
+use crate::{
+    metrics::Metrics,
+    report::{LinkReport, Reports},
+};
+use axum::{Json, Router, http::StatusCode, routing::get, serve::Listener};
 use std::{
     fmt::Debug,
     time::{SystemTime, UNIX_EPOCH},
@@ -57,11 +60,12 @@ pub async fn serve_reports<L: Listener<Addr: Debug>>(
         .route(
             "/ready",
             get(move || async move {
-                // Ready is: every link was seen at both ends in the last turn.
-                let ready = reports.all().iter().all(|report| report.failure.is_none());
-                match ready {
-                    true => (axum::http::StatusCode::OK, "ready\n"),
-                    false => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "a link is stuck\n"),
+                // Ready is: no link is blocked, and each was seen at both ends in the last turn.
+                let waits =
+                    |report: &LinkReport| report.failure.is_some() || !report.blocked.is_empty();
+                match reports.all().iter().any(waits) {
+                    false => (StatusCode::OK, "ready\n"),
+                    true => (StatusCode::SERVICE_UNAVAILABLE, "a link fails or is blocked\n"),
                 }
             }),
         );

@@ -1,6 +1,10 @@
 //! Bundles: making one of what a node says, and verifying one from a file.
 
-use super::{Node, list::fetch_chunk, moment::rfc3339};
+use super::{
+    Node,
+    list::{fetch_chunk, row},
+    moment::rfc3339,
+};
 use crate::output;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -11,6 +15,7 @@ use std::{
 };
 use tombolo_audit::Report;
 use tombolo_crypto::digest;
+use tombolo_node::query::record_json;
 use tombolo_proto::{client::LedgerClient, limits::LOG_PROOF_RECORDS_MAX};
 use tombolo_types::{
     Class, Height, Refusal,
@@ -51,6 +56,9 @@ pub(crate) struct Verify {
     /// gave you the file.
     #[arg(long, value_name = "HASH")]
     genesis: ChainId,
+    /// List the records, too, once they are verified: a line each.
+    #[arg(long)]
+    list: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -90,10 +98,19 @@ pub(crate) async fn export(export: Export) -> anyhow::Result<()> {
 
 /// Req: Y4560-7.1.2-2
 pub(crate) async fn verify(verify: Verify) -> anyhow::Result<()> {
-    let Verify { file, genesis, json } = verify;
-    let report = tokio::task::spawn_blocking(move || verify_file(&file, genesis))
+    let Verify { file, genesis, list, json } = verify;
+    let (report, bytes) = tokio::task::spawn_blocking(move || verify_file(&file, genesis))
         .await
         .context("verifying the bundle")??;
+    if list {
+        let records = Bundle::decode(&bytes)?.records;
+        for (position, salted) in (report.first..).zip(&records) {
+            match json {
+                true => output::json(&record_json(position, salted)),
+                false => println!("{}", row(position, &salted.record)),
+            }
+        }
+    }
     if json {
         output::json(&to_json(&report));
     } else {
@@ -102,13 +119,14 @@ pub(crate) async fn verify(verify: Verify) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify_file(file: &Path, genesis: ChainId) -> anyhow::Result<Report> {
+fn verify_file(file: &Path, genesis: ChainId) -> anyhow::Result<(Report, Vec<u8>)> {
     let metadata =
         std::fs::metadata(file).with_context(|| format!("opening {}", file.display()))?;
     check_size(metadata.len()).with_context(|| format!("reading {}", file.display()))?;
     let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    tombolo_audit::verify(&bytes, genesis)
-        .with_context(|| format!("{} is not verified", file.display()))
+    let report = tombolo_audit::verify(&bytes, genesis)
+        .with_context(|| format!("{} is not verified", file.display()))?;
+    Ok((report, bytes))
 }
 
 fn check_size(bytes: u64) -> Result<(), Refusal> {

@@ -206,7 +206,7 @@ pub(super) async fn fetch_chunk(
     Ok(page.records)
 }
 
-fn row(position: u64, record: &Record) -> String {
+pub(super) fn row(position: u64, record: &Record) -> String {
     let end = super::filter::end_of(record).map_or("done", Class::code);
     let remark: String = record.remark.chars().take(REMARK_CHARS_MAX).collect();
     format!(

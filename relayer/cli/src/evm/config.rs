@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use tombolo_evm::{Config, Finality, Proof, Rpc, sender::FeePolicy};
+use tombolo_evm::{Config, Finality, Proof, Rpc, node_name, sender::FeePolicy};
 use tombolo_types::id::ChainId;
 
 /// A gateway on an EVM chain, as it is written. Only [`EvmEnd`] is used.
@@ -72,6 +72,15 @@ impl EvmEnd {
 }
 
 impl RawEvm {
+    /// What is paid for transactions.
+    pub(crate) fn fees(&self) -> FeePolicy {
+        let mut fees = FeePolicy::default();
+        if let Some(most) = self.max_fee_gwei {
+            fees.max = u128::from(most) * 1_000_000_000;
+        }
+        fees
+    }
+
     /// Checks it; `fault` takes key, value and what was expected.
     pub(crate) fn check(&self, at: &str, fault: &mut impl FnMut(&str, &str, &str)) -> EvmEnd {
         let mut wrong = |key: &str, value: &str, expected: &str| {
@@ -86,7 +95,7 @@ impl RawEvm {
         let schemes = ["http://", "https://", "ws://", "wss://"];
         for url in &self.rpc {
             if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-                wrong("rpc", url, "http://host:port or ws://host:port");
+                wrong("rpc", &node_name(url), "http://host:port or ws://host:port");
             }
         }
         if self.rpc.is_empty() {
@@ -116,10 +125,7 @@ impl RawEvm {
                 Proof::None
             }
         };
-        let mut fees = FeePolicy::default();
-        if let Some(most) = self.max_fee_gwei {
-            fees.max = u128::from(most) * 1_000_000_000;
-        }
+        let fees = self.fees();
         if fees.max < fees.tip {
             wrong("max_fee_gwei", &self.max_fee_gwei.unwrap_or_default().to_string(), "1 or more");
         }

@@ -1,7 +1,7 @@
 //! `tombolo link create`: a gateway on an EVM chain, and the link to it.
 
 use super::{
-    known::Known,
+    known::{Known, start_of},
     nodes::{LinkNodes, Others, Wanted},
 };
 use crate::{
@@ -409,6 +409,12 @@ impl Plan {
         nodes: Option<&LinkNodes>,
     ) -> anyhow::Result<()> {
         let proof = self.known.verifier(&self.deployer).await?;
+        if let Some((kind, anchor)) = &proof {
+            let (name, start) = (&self.known.evm.name, start_of(kind, anchor)?);
+            eprintln!(
+                "the hub follows {name} from {start}; compare it with what another node says"
+            );
+        }
         let (verifier, anchor, nodes) = match (nodes, proof) {
             (None, Some((kind, anchor))) => (kind, anchor, Vec::new()),
             (None, None) => bail!("mode 1 takes a chain whose heads can be proved"),

@@ -1,14 +1,13 @@
 //! EVM chains that a network knows: one file for each, written by `chain add`.
 
 use super::{RawEvm, config::RawProof};
-use crate::network::{Network, RELAYER};
+use crate::network::{Network, RELAYER, write_private};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf};
-use tombolo_crypto::secp256k1::SecretKey;
-use tombolo_evm::{
-    Finality, Rpc, account, deploy::Deployer, endpoints::Endpoints, sender::FeePolicy,
-};
+use tombolo_crypto::{keccak256::keccak256, secp256k1::SecretKey};
+use tombolo_evm::{Finality, Rpc, account, deploy::Deployer, endpoints::Endpoints};
+use tombolo_evm_core::{beacon::BeaconAnchor, clique::CliqueAnchor};
 use tombolo_types::id::ChainId;
 
 /// A chain that a network knows, linked or not.
@@ -70,8 +69,7 @@ impl Known {
     pub(crate) fn write(&self, network: &Network) -> anyhow::Result<()> {
         let path = path(network, &self.evm.name)?;
         fs::create_dir_all(network.home.join("chains"))?;
-        fs::write(&path, toml::to_string(self)?)
-            .with_context(|| format!("writing {}", path.display()))
+        write_private(&path, &toml::to_string(self)?)
     }
 
     /// Asks the chain's nodes which chain they serve.
@@ -100,9 +98,8 @@ impl Known {
         let genesis = self.evm.genesis.parse().context("reading the chain's genesis")?;
         let chain = (self.evm.evm_chain_id, genesis);
         let rpc = Rpc::of(self.evm.rpc.clone());
-        let deployer =
-            Deployer::connect(chain, &rpc, self.finality(), FeePolicy::default(), account(key)?);
-        Ok(deployer.await?)
+        let fees = self.evm.fees();
+        Ok(Deployer::connect(chain, &rpc, self.finality(), fees, account(key)?).await?)
     }
 
     pub(crate) fn finality(&self) -> Finality {
@@ -133,4 +130,14 @@ impl Known {
             }
         })
     }
+}
+
+/// The block from which a verifier follows a chain, for whoever compares it.
+pub(crate) fn start_of(kind: &str, anchor: &[u8]) -> anyhow::Result<String> {
+    if kind == tombolo_evm::CLIQUE {
+        let anchor = CliqueAnchor::decode(anchor)?;
+        return Ok(format!("block {}", keccak256(&anchor.header)));
+    }
+    let anchor = BeaconAnchor::decode(anchor)?;
+    Ok(format!("block root {} of slot {}", anchor.root, anchor.header.slot))
 }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
-use tombolo_evm::{Finality, HtlcConfig, Rpc, sender::FeePolicy};
+use tombolo_evm::{Finality, HtlcConfig, Rpc, node_name, sender::FeePolicy};
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
 
@@ -46,7 +46,7 @@ pub(super) fn check(
     let schemes = ["http://", "https://", "ws://", "wss://"];
     for url in &raw.rpc {
         if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-            fault(&format!("{key}.rpc"), url, "http://host:port, or https, ws, wss");
+            fault(&format!("{key}.rpc"), &node_name(url), "http://host:port, or https, ws, wss");
         }
     }
     if raw.rpc.is_empty() {
