@@ -109,10 +109,11 @@ struct RegisteredNode {
 async fn witness(hub: &LedgerClient, link: LinkId) -> anyhow::Result<(Arc<Witness>, Accuser)> {
     let page = hub.query(&format!("link/{link}"), None, 0).await?;
     let Registered { nodes } = serde_json::from_str(&page.json).context("reading the link")?;
-    let (mut keys, mut suspended) = (BTreeSet::<Address>::new(), BTreeSet::new());
+    let (mut keys, mut suspended) = (BTreeSet::<(End, Address)>::new(), BTreeSet::new());
     for node in &nodes {
         let key = node.hub_key.parse()?;
-        keys.extend([key, node.chain_key.parse()?]);
+        // Each side believes what is said of the other by the key that it knows itself.
+        keys.extend([(End::Chain, key), (End::Hub, node.chain_key.parse()?)]);
         if node.suspended {
             suspended.insert((End::Chain, key));
         }

@@ -109,14 +109,9 @@ impl<C: Chain + ?Sized> Attested<C> {
         let mut words: BTreeMap<Address, Signature> = BTreeMap::new();
         let mut silent = Vec::new();
         let mut hear = |node: &str, statement: &Statement, word: Result<Word, AttestError>| {
+            let word = word.and_then(|word| self.counted(node, statement, word));
             self.heard(link, node, &word);
             match word {
-                Ok(word) if !statement.is_signed_by(&word) => {
-                    silent.push(format!("{} signed something else", word.signer));
-                }
-                Ok(word) if !self.counts(word.signer) => {
-                    silent.push(format!("{} is suspended", word.signer));
-                }
                 Ok(word) => drop(words.insert(word.signer, word.signature)),
                 Err(error) => silent.push(error.to_string()),
             }
@@ -167,9 +162,22 @@ impl<C: Chain + ?Sized> Attested<C> {
         Ok(proof.encode())
     }
 
-    /// Whether the other side counts a node's word.
-    fn counts(&self, signer: Address) -> bool {
-        self.witness.as_ref().is_none_or(|witness| witness.counts(self.of, signer))
+    /// A node's word, if the other side counts it.
+    fn counted(&self, node: &str, statement: &Statement, word: Word) -> Result<Word, AttestError> {
+        let Word { signer, .. } = word;
+        let why = if !statement.is_signed_by(&word) {
+            format!("{signer} signed something else")
+        } else if !self.counts(signer, statement.key_epoch) {
+            format!("{signer} is suspended, or no key of the link's nodes")
+        } else {
+            return Ok(word);
+        };
+        Err(AttestError::NoAnswer { node: node.to_owned(), why })
+    }
+
+    /// Whether the other side counts what a key signs.
+    fn counts(&self, signer: Address, key_epoch: u32) -> bool {
+        self.witness.as_ref().is_none_or(|witness| witness.counts(self.of, signer, key_epoch))
     }
 }
 

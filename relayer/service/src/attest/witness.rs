@@ -25,8 +25,9 @@ type Signed = (LaneLeaf, AttestedProof);
 
 /// What a node has seen others sign.
 pub struct Witness {
-    /// Keys of the link's nodes, on either side; nobody else's word is evidence.
-    keys: BTreeSet<Address>,
+    /// The keys with which the link's nodes were registered, by the end that each speaks of; nobody
+    /// else's word is evidence.
+    keys: BTreeSet<(End, Address)>,
     seen: Mutex<Seen>,
     accusations: mpsc::Sender<Accusation>,
 }
@@ -54,16 +55,22 @@ pub struct Accuser(mpsc::Receiver<Accusation>);
 impl Witness {
     /// A witness among nodes with these keys, of which some are `suspended` already, as a side says.
     #[must_use]
-    pub fn new(keys: BTreeSet<Address>, suspended: BTreeSet<(End, Address)>) -> (Self, Accuser) {
+    pub fn new(
+        keys: BTreeSet<(End, Address)>,
+        suspended: BTreeSet<(End, Address)>,
+    ) -> (Self, Accuser) {
         let (accusations, found) = mpsc::channel(ACCUSATIONS_MAX);
         let seen = Mutex::new(Seen { convicted: suspended, ..Seen::default() });
         (Self { keys, seen, accusations }, Accuser(found))
     }
 
-    /// Whether the other side counts a node's word about this end.
+    /// Whether the other side counts a node's word about this end under its present keys. One that it
+    /// does not count would void those beside it. Whom a quorum and a council have put in the place
+    /// of another (from epoch 1 on) the other side alone knows.
     #[must_use]
-    pub fn counts(&self, of: End, signer: Address) -> bool {
-        !self.seen().convicted.contains(&(of, signer))
+    pub fn counts(&self, of: End, signer: Address, key_epoch: u32) -> bool {
+        let is_registered = key_epoch > 0 || self.keys.contains(&(of, signer));
+        is_registered && !self.seen().convicted.contains(&(of, signer))
     }
 
     /// Takes what enough nodes have signed.
@@ -78,7 +85,7 @@ impl Witness {
 
     /// Takes what a node asks others to sign and this one's own chain contradicts.
     pub(super) fn deviates(&self, statement: &Statement, by: &Word) {
-        if !self.keys.contains(&by.signer) || !statement.is_signed_by(by) {
+        if !self.keys.contains(&(statement.of, by.signer)) || !statement.is_signed_by(by) {
             return;
         }
         let (of, lane) = (statement.of, statement.leaf.lane);

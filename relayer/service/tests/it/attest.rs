@@ -297,18 +297,21 @@ impl Attest for Blind {
 async fn a26_who_has_others_asked_to_sign_a_lie_has_signed_it() {
     let pair = pair();
     let client = client(&pair, 3, &[1, 2, 3], 2, false);
-    let keys = [1, 2, 3].map(|number| key(number).address());
+    let keys = [1, 2, 3].map(|number| (End::Chain, key(number).address()));
     let (witness, _accuser) = Witness::new(keys.into(), Default::default());
     let witness = Arc::new(witness);
     let honest: Arc<dyn Attest> = Arc::new(node(&pair, 1).witnessed_by(witness.clone()));
-    let counts = |number| witness.counts(End::Chain, key(number).address());
+    let counts = |number| witness.counts(End::Chain, key(number).address(), 0);
     let lies_of = |number: u8| {
         let forger = pair.chain_adapter();
         forger.tell(Some(Lie::Forger));
         let nodes: Vec<Arc<dyn Attest>> = vec![Arc::new(Blind(number)), honest.clone()];
         Attested::new(Arc::new(forger), End::Chain, nodes, 2, OwnProof::LeftOut)
     };
-    let nodes = vec![honest.clone(), Arc::new(node(&pair, 3)), Arc::new(node(&pair, 2))];
+    // The stranger answers first, and would void the words beside its own.
+    let stranger = Arc::new(Blind(9));
+    let others: [Arc<dyn Attest>; 2] = [Arc::new(node(&pair, 3)), Arc::new(node(&pair, 2))];
+    let nodes = [vec![honest.clone(), stranger], others.into()].concat();
     let chain = Arc::new(pair.chain_adapter());
     let end = Attested::new(chain, End::Chain, nodes, 2, OwnProof::LeftOut);
     let end = end.witnessed_by(witness.clone());
@@ -319,7 +322,9 @@ async fn a26_who_has_others_asked_to_sign_a_lie_has_signed_it() {
     }
     assert!(counts(3), "the honest have agreed to nothing yet");
     assert_eq!(shown(&pair, &client, &end).await, Ok(Ok(())));
-    assert_eq!([1, 2, 3, 9].map(counts), [true, true, false, true]);
+    assert_eq!([1, 2, 3, 9].map(counts), [true, true, false, false]);
+    assert!(!witness.counts(End::Hub, key(1).address(), 0), "a key speaks of one end");
+    assert!(witness.counts(End::Chain, key(9).address(), 1), "keys were replaced since");
 
     let head = end.head(pair.link, &view(&pair, &client)).await.unwrap();
     let proof = AttestedProof::decode(&head.lanes[0].head_proof).unwrap();
