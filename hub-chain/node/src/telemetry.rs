@@ -22,11 +22,15 @@ use tonic::{Request, metadata::MetadataMap};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::ParseError, fmt, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 /// The environment variable whose filter goes before the configured one.
 pub const LOG_VARIABLE: &str = "TOMBOLO_LOG";
+/// A library that names its peers by their whole address, password included, in what it says for
+/// debugging: whatever is asked for, it says no more than this.
+const SECRETIVE: &str = "alloy_transport_http=info";
 /// The metadata key of a W3C trace context.
 const TRACE_PARENT: &str = "traceparent";
 /// How long one batch of spans may take to be sent.
@@ -95,7 +99,13 @@ impl Telemetry {
 pub fn start(settings: Settings<'_>) -> Result<Telemetry, TelemetryError> {
     let text = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| settings.log.to_owned());
     let filter = EnvFilter::try_new(&text)
-        .map_err(|error| TelemetryError::Filter { filter: text, why: error.to_string() })?;
+        .map_err(|error| TelemetryError::Filter { filter: text.clone(), why: error.to_string() })?;
+    let secretive = SECRETIVE.parse();
+    let secretive = secretive.map_err(|error: ParseError| TelemetryError::Filter {
+        filter: SECRETIVE.into(),
+        why: error.to_string(),
+    })?;
+    let filter = filter.add_directive(secretive);
     // Colours are for people; in a file or a pipe they would stand between words.
     let colours = std::io::stderr().is_terminal();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
