@@ -91,7 +91,7 @@ pub struct Endpoints {
     chain: ChainId,
     all: Vec<Endpoint>,
     agree: usize,
-    /// The number of the first node that had an answer when all were last asked.
+    /// The number of the first node that had the newest final block when all were last asked for it.
     answering: AtomicUsize,
     finality: Finality,
     /// The highest final height that was ever shown: one that goes back is a lagging node's.
@@ -147,7 +147,8 @@ impl Endpoints {
         self.chain
     }
 
-    /// A node that answers, as far as is known: for what is proved anyway, and for sending.
+    /// A node that answers and has not fallen behind, as far as is known: for what is proved anyway,
+    /// and for sending.
     #[must_use]
     pub fn any(&self) -> &RootProvider<Ethereum> {
         // Configuration refuses an empty list.
@@ -247,11 +248,7 @@ impl Endpoints {
             let answer = ask(&endpoint.provider);
             async move { (endpoint.name.as_str(), answer.await) }
         });
-        let answers = futures_util::future::join_all(asked).await;
-        if let Some(first) = answers.iter().position(|(_, answer)| answer.is_ok()) {
-            self.answering.store(first, Ordering::Relaxed);
-        }
-        answers
+        futures_util::future::join_all(asked).await
     }
 
     /// What at least so many nodes say as must agree. An answer that is absent (`None`) is unknown,
@@ -309,16 +306,22 @@ impl Endpoints {
             self.ask(|provider| async move { provider.get_block_by_number(tag).await }).await;
         let mut heights = Vec::new();
         let mut silent = Silent::default();
-        for (name, answer) in answers {
+        for (number, (name, answer)) in answers.into_iter().enumerate() {
             match answer {
-                Ok(Some(block)) => heights.push(block.header.number.saturating_sub(depth)),
+                Ok(Some(block)) => {
+                    heights.push((block.header.number.saturating_sub(depth), number))
+                }
                 Ok(None) => silent.says(name, "no final block yet"),
                 Err(error) => silent.fails(name, &error),
             }
         }
         heights.sort_unstable_by(|one, other| other.cmp(one));
         match self.agree.checked_sub(1).and_then(|last| heights.get(last)) {
-            Some(height) => {
+            Some((height, _)) => {
+                let reached = heights.iter().filter(|(reached, _)| reached >= height);
+                if let Some(first) = reached.map(|(_, number)| *number).min() {
+                    self.answering.store(first, Ordering::Relaxed);
+                }
                 let before = self.highest.fetch_max(*height, Ordering::Relaxed);
                 Ok(before.max(*height))
             }
@@ -428,13 +431,13 @@ impl Endpoints {
             .await;
         let mut found = Vec::new();
         let mut silent = Silent::default();
-        for (name, answer) in answers {
+        for (number, (name, answer)) in answers.into_iter().enumerate() {
             match answer {
-                Ok(answer) => found.push((name, answer)),
+                Ok(answer) => found.push((number, name, answer)),
                 Err(error) => silent.fails(name, &error),
             }
         }
-        for (name, (id, found)) in &found {
+        for (_, name, (id, found)) in &found {
             if (*id, *found) != (evm_chain_id, Some(genesis)) {
                 let message = format!(
                     "{name} serves chain {id} with genesis {found:?}, not chain {evm_chain_id} with \
@@ -447,6 +450,9 @@ impl Endpoints {
         if found.len() < self.agree {
             let doing = "asking for the chain's id";
             return Err(silent.error(self.chain, doing, &self.too_few(found.len())));
+        }
+        if let Some((first, ..)) = found.first() {
+            self.answering.store(*first, Ordering::Relaxed);
         }
         if !silent.said.is_empty() {
             let silent = silent.said.join("; ");

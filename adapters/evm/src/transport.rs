@@ -18,6 +18,9 @@ use std::{
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
+/// A request has waited in vain if it is given up after this part of the time for an answer.
+const IN_VAIN_AFTER: u32 = 4;
+
 /// A node as messages name it: its scheme, host and port. The rest of an address may hold a password,
 /// or a key to a provider.
 #[must_use]
@@ -73,10 +76,13 @@ impl Transport {
         if self.rests().is_some_and(|until| Instant::now() < until) {
             return Err(TransportErrorKind::custom_str("it let a request wait in vain just now"));
         }
+        let mut waiting = Waiting { node: self, since: Instant::now(), answered: false };
         match timeout(within, self.ask(request)).await {
-            Ok(answer) => answer.map_err(|error| self.plain(error)),
+            Ok(answer) => {
+                waiting.answered = true;
+                answer.map_err(|error| self.plain(error))
+            }
             Err(_) => {
-                *self.rests() = Some(Instant::now() + within);
                 let why = format!("no answer within {} ms", within.as_millis());
                 Err(TransportErrorKind::custom_str(&why))
             }
@@ -116,6 +122,23 @@ impl Transport {
         let transport = self.url.connect_boxed_with(once).await?;
         *connected = Some(transport.clone());
         Ok(transport)
+    }
+}
+
+/// A request that is waited for. Who asked may give up long before an answer's time is over; the node
+/// let it wait in vain all the same.
+struct Waiting<'t> {
+    node: &'t Transport,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let within = self.node.answer_within;
+        if !self.answered && self.since.elapsed() >= within / IN_VAIN_AFTER {
+            *self.node.rests() = Some(Instant::now() + within);
+        }
     }
 }
 

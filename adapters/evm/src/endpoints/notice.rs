@@ -13,12 +13,22 @@ use tombolo_types::UnixMillis;
 /// of the time between two blocks.
 const ASK_EVERY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 const PART_OF_INTERVAL: u32 = 20;
+/// A node that has shown no other block for so long is compared with the others.
+const STILL: Duration = Duration::from_secs(2);
 
 /// The newest block of a node that answers, final or not, as far as it was noticed.
 pub(super) struct Notice {
     newest: watch::Sender<Noticed>,
-    /// Held by the one who asks for all: when that was done last.
-    asking: Mutex<Option<Instant>>,
+    /// Held by the one who asks for all.
+    asking: Mutex<Option<Asked>>,
+}
+
+/// When it was last asked.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Instant,
+    /// Since when there was no other block, or no comparison with the other nodes.
+    still_since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,12 +106,23 @@ impl Endpoints {
     /// Asks once it is time to.
     async fn ask_for_block(&self) -> Result<(), AdapterError> {
         let mut asked = self.notice.asking.lock().await;
+        let Noticed { number, .. } = *self.notice.newest.borrow();
         let every = self.notice.newest.borrow().ask_every();
         if let Some(last) = *asked {
-            tokio::time::sleep_until(last + every).await;
+            tokio::time::sleep_until(last.at + every).await;
         }
-        *asked = Some(Instant::now());
-        self.tip().await.map(drop)
+        let at = Instant::now();
+        let still_since = asked.map_or(at, |last| last.still_since);
+        *asked = Some(Asked { at, still_since });
+        if self.tip().await?.number != number {
+            *asked = Some(Asked { at, still_since: at });
+        } else if at.duration_since(still_since) >= STILL {
+            *asked = Some(Asked { at, still_since: at });
+            // Either no node has another block, or this one has fallen behind: then another is asked
+            // from now on. Too few to agree are no matter here.
+            let _ = self.final_height().await;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     link::{Linked, Relayer, data_leaf, run, until},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tombolo_adapter::{
     AdapterError, Query as _, Sink as _, Source as _, Standing, TransactionStatus,
     suite::delivery_from,
@@ -18,6 +18,9 @@ use tombolo_types::{
     Class, Epoch, MessageNumber,
     lane::{DATA_LANE, Delivery, Direction, LaneKey, LaneLeaf},
 };
+
+/// How long what takes seconds may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open link in mode 2 to an anvil that makes a block for each transaction.
 pub(crate) struct World {
@@ -211,6 +214,22 @@ fn a24_nodes_that_lag_are_no_contradiction() {
             let found = adapter.messages(key, leaf.epoch, newest, 1, leaf.size).await;
             assert_eq!(found.unwrap().0.len(), 1);
         }
+    });
+}
+
+/// A first node that has fallen off the chain and answers all the same is left once its blocks are
+/// compared with those of the others: what was sent lands. Attack: A24
+#[test]
+fn a24_a_first_node_that_stands_still_holds_up_nothing() {
+    on_anvil(async |mut world| {
+        let (fronts, config) = world.fronts().await;
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        let delivery = world.delivery().await;
+        let received = world.on_chain().await.received;
+        fronts[0].set(Fault::Stands(world.tip()));
+        let landed = tokio::time::timeout(PATIENCE, adapter.deliver(delivery)).await;
+        landed.expect("it is waited for at a node that stands still").unwrap();
+        assert_eq!(world.on_chain().await.received, received + 1);
     });
 }
 

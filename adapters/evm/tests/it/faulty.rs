@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Hangs,
     /// Shows the chain as it was so many blocks ago.
     Lags(u64),
+    /// Has fallen off the chain after this block: hears of nothing more, takes what it is sent.
+    Stands(u64),
     /// Knows nothing of what this method asks for.
     Null(&'static str),
     /// Shows another hash of every block.
@@ -88,7 +90,11 @@ async fn answer(
     let mut answer = match fault {
         Fault::Silent => return Err(StatusCode::BAD_GATEWAY),
         Fault::Hangs => std::future::pending().await,
-        Fault::Lags(blocks) => front.lagging(request, &method, blocks).await,
+        Fault::Lags(blocks) => {
+            let tip = number(&front.ask("eth_blockNumber", json!([])).await).unwrap();
+            front.as_of(request, &method, tip.saturating_sub(blocks)).await
+        }
+        Fault::Stands(tip) => front.as_of(request, &method, tip).await,
         _ => front.pass_on(request).await,
     };
     if method == "eth_sendRawTransaction" {
@@ -126,13 +132,15 @@ impl Front {
         self.pass_on(request).await["result"].take()
     }
 
-    /// The answer of a node that has all but the newest `blocks`.
-    async fn lagging(&self, mut request: Value, method: &str, blocks: u64) -> Value {
-        let tip = number(&self.ask("eth_blockNumber", json!([])).await).unwrap();
-        let tip = tip.saturating_sub(blocks);
+    /// The answer of a node whose newest block is `tip`.
+    async fn as_of(&self, mut request: Value, method: &str, tip: u64) -> Value {
         let (id, newest) = (request["id"].clone(), format!("{tip:#x}"));
         let reply = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
         let params = &mut request["params"];
+        let last = params.as_array_mut().and_then(|params| params.last_mut());
+        if let Some(at) = last.filter(|at| **at == "latest" || **at == "pending") {
+            *at = json!(newest);
+        }
         match method {
             "eth_blockNumber" => return reply(json!(newest)),
             "eth_getBlockByNumber" if params[0] == "latest" => params[0] = json!(newest),

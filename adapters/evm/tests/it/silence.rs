@@ -6,10 +6,12 @@ use crate::{
     faulty::Fault,
     link::{Relayer, until},
 };
+use std::time::Duration;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 use tombolo_adapter::{Sink as _, Source as _};
 use tombolo_evm::{Config, Rpc};
@@ -42,6 +44,16 @@ fn a23_a_node_that_never_answers_holds_nothing_up() {
         let error = adapter.newest_head().await.unwrap_err();
         assert!(error.to_string().contains("1 of 3 nodes answer, 2 must"), "{error}");
         assert_eq!(error.class(), Class::Timeout);
+
+        // Who asks may wait for less long than an answer may take, as parties of swaps do: the next
+        // question does without that node.
+        let (fronts, mut config) = world.fronts().await;
+        config.rpc.answer_ms = 3 * ANSWER_MS;
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        fronts[0].set(Fault::Hangs);
+        let impatient = || timeout(Duration::from_millis(ANSWER_MS), adapter.newest_head());
+        assert!(impatient().await.is_err(), "it is waited for");
+        impatient().await.expect("it is waited for again").unwrap();
     });
 }
 
