@@ -28,6 +28,16 @@ pub struct Signer {
     _process: Process,
 }
 
+impl Signer {
+    /// How many nodes it has agreed with that they have one chain.
+    fn peers(&self) -> usize {
+        let peers = self.rpc.call("admin_peers", json!([]));
+        let peers = peers.as_array().into_iter().flatten();
+        // Until then it is a word, not an object.
+        peers.filter(|peer| peer["protocols"]["eth"].is_object()).count()
+    }
+}
+
 /// A running network.
 #[derive(Debug)]
 pub struct Clique {
@@ -64,21 +74,32 @@ impl Clique {
             .collect();
         let network = Self { signers, period, epoch, chain_id, _folder: folder };
         network.connect();
+        network.seal();
         Some(network)
     }
 
-    /// Makes every node a peer of the first, and waits until blocks are made by all together.
+    /// Makes every node a peer of the first.
     fn connect(&self) {
         let [first, others @ ..] = self.signers.as_slice() else { return };
         let enode = first.rpc.call("admin_nodeInfo", json!([]))["enode"].clone();
         for other in others {
             let _ = other.rpc.call("admin_addPeer", json!([enode]));
         }
-        let all = self.signers.len() - 1;
         wait_until("peers", Duration::from_secs(30), || {
-            let peers = first.rpc.call("net_peerCount", json!([]));
-            (quantity(&peers) == all as u64).then_some(())
+            let all = first.peers() == others.len() && others.iter().all(|it| it.peers() == 1);
+            all.then_some(())
         });
+    }
+
+    /// Has all seal, and waits for a block that takes two of them.
+    ///
+    /// Not before they are connected: of what is sealed before nobody is told, and where each has
+    /// sealed a first block of its own, none of them may seal the second.
+    fn seal(&self) {
+        for signer in &self.signers {
+            let _ = signer.rpc.call("miner_start", json!([]));
+        }
+        let _ = self.header(2);
     }
 
     /// The interface of the first node.
@@ -205,14 +226,15 @@ fn start(
         .args(["--http", "--http.addr", "127.0.0.1", "--http.port", &port.to_string()])
         .args(["--http.api", "eth,net,web3,clique,admin,debug,miner,txpool"])
         .args(["--authrpc.addr", "127.0.0.1", "--authrpc.port", &free_port().to_string()])
-        .args(["--ipcdisable", "--cache", "64", "--maxpeers", "8", "--mine"])
+        .args(["--ipcdisable", "--cache", "64", "--maxpeers", "8"])
         .args(["--miner.etherbase", &address.to_string(), "--unlock", &address.to_string()])
         .arg("--password")
         .arg(&password)
         .args(["--allow-insecure-unlock", "--miner.gasprice", "1"]);
     let rpc = Rpc::new(port);
     let mut process = Process::start("geth", &home, command);
-    process.wait_until(|| rpc.try_call("eth_blockNumber", json!([])).is_ok());
+    // It listens a little before its key is unlocked.
+    process.wait_until(|| rpc.try_call("eth_sign", json!([address.to_string(), "0x"])).is_ok());
     Signer { address, rpc, _process: process }
 }
 
