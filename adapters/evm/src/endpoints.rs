@@ -8,6 +8,7 @@
 //! number (attack A23).
 
 mod notice;
+mod tips;
 
 use crate::{
     config::{Finality, Rpc},

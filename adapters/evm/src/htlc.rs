@@ -1,10 +1,12 @@
 //! The contract of hash-timelocks on an EVM chain, as parties of a swap and watchers use it.
 //! docs/protocol.md sections 21 and 22.
 //!
-//! Where a lock stands is asked twice: at the newest block, for nothing may be missed, and at the
-//! newest final one, as enough nodes agree; only where both say the same it is final. A secret is
-//! read from the contract's event by whichever node shows one that fits the hash: it needs no
-//! majority, and no contradiction of nodes keeps it from who must claim with it in time.
+//! Where a lock stands is asked twice, and each time enough nodes must say the same: by their newest
+//! blocks, for nothing may be missed, and by the newest final one; only where both say the same it is
+//! final. The clock is what enough nodes have reached. So no node ends a swap alone: by hiding a lock,
+//! by dating a block, or by contradicting the others. A secret is read from the contract's event by
+//! whichever node shows one that fits the hash: it needs no majority, and no contradiction of nodes
+//! keeps it from who must claim with it in time.
 //!
 //! The contract credits and does not pay; what is credited anybody may have paid out, to whom it is
 //! credited.
@@ -218,13 +220,18 @@ impl EvmHtlc {
         let check = || async {
             let HtlcConfig { evm_chain_id, genesis, contract, .. } = self.config;
             self.endpoints.check_chain(evm_chain_id, genesis).await?;
-            let code = self.endpoints.any().get_code_at(contract).await;
-            let code = code.map_err(|error| self.endpoints.failed("asking for code", &error))?;
-            if code.is_empty() {
-                let what = format!("contract at {contract}");
-                return Err(AdapterError::NotFound { chain: self.chain(), what });
+            let doing = "asking for code";
+            let code = self.endpoints.tips(doing, |provider, block| async move {
+                provider.get_code_at(contract).hash(block).await
+            });
+            match code.await?.said {
+                Some(code) if code.is_empty() => {
+                    let what = format!("contract at {contract}");
+                    Err(AdapterError::NotFound { chain: self.chain(), what })
+                }
+                Some(_) => Ok(()),
+                None => Err(self.endpoints.no_answer(doing, "the newest blocks of nodes differ")),
             }
-            Ok(())
         };
         self.checked.get_or_try_init(check).await.copied()
     }
@@ -323,7 +330,9 @@ impl HtlcChain for EvmHtlc {
     }
 
     async fn next_block(&self, after: Height) -> Result<(), AdapterError> {
-        while self.endpoints.tip().await?.number <= after.0 {
+        let doing = "asking for the newest block";
+        // By the clock that a look shows.
+        while self.endpoints.tips(doing, |_, _| async { Ok(()) }).await?.number <= after.0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())

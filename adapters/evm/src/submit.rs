@@ -13,7 +13,7 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, Bytes, TxHash, TxKind, U256},
     providers::Provider,
-    rpc::types::TransactionRequest,
+    rpc::types::{TransactionReceipt, TransactionRequest},
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use std::{
@@ -133,7 +133,7 @@ impl Submitter {
             // A block that is not final may go; then the transaction is on its way again.
             let Some(ok) = self.is_final(endpoints, hash, height).await? else { continue };
             if !ok {
-                let refusal = self.foresee(endpoints, &sent.call).await?.unwrap_or_else(|| {
+                let refusal = self.foresee(endpoints, &sent.call).await.unwrap_or_else(|| {
                     let message = format!("transaction {hash} reverted in its block");
                     Refusal::new(tombolo_types::Class::State, message)
                 });
@@ -168,7 +168,7 @@ impl Submitter {
         endpoints: &Endpoints,
         call: &ContractCall,
     ) -> Result<(), AdapterError> {
-        match self.foresee(endpoints, call).await? {
+        match self.foresee(endpoints, call).await {
             Some(refusal) => Err(AdapterError::Refused { chain: endpoints.chain(), refusal }),
             None => Ok(()),
         }
@@ -182,14 +182,14 @@ impl Submitter {
         raises: u32,
     ) -> Result<OnItsWay<'_>, AdapterError> {
         let gas = self.gas(endpoints, &call).await?;
-        let tip = endpoints.tip().await?;
+        let tips = endpoints.tips("asking for fees", |_, _| async { Ok(()) }).await?;
         let mut nonce = self.nonce(endpoints).await?;
         if let Some(last) = lock(&self.nonces).last() {
             nonce = nonce.max(last.saturating_add(1));
         }
         let mut sending = Sending { nonce, attempts: Vec::new() };
-        let fee = self.fees.raised_by(raises, tip.base_fee);
-        let raw = self.attempt(endpoints, &call, gas, &mut sending, fee, tip.number).await?;
+        let fee = self.fees.raised_by(raises, tips.base_fee);
+        let raw = self.attempt(endpoints, &call, gas, &mut sending, fee, tips.number).await?;
         lock(&self.nonces).insert(nonce);
         Ok(OnItsWay { call, gas, sending, raw, nonces: &self.nonces })
     }
@@ -203,36 +203,38 @@ impl Submitter {
             .with_input(call.data.clone())
     }
 
-    /// The refusal that the call would meet now.
-    async fn foresee(
-        &self,
-        endpoints: &Endpoints,
-        call: &ContractCall,
-    ) -> Result<Option<Refusal>, AdapterError> {
+    /// The refusal that the call would meet now, as enough nodes say: one that lies must not keep it
+    /// from those that are honest.
+    async fn foresee(&self, endpoints: &Endpoints, call: &ContractCall) -> Option<Refusal> {
         let mut request = self.request(call);
         if let Some(gas) = call.gas {
             request = request.with_gas_limit(gas);
         }
-        let at = |block| endpoints.any().call(request.clone()).block(block);
-        let Err(error) = at(BlockId::pending()).await else { return Ok(None) };
-        let Some(refusal) = refusal::of_error(&error) else {
-            return Err(endpoints.failed("trying a call", &error));
-        };
-        // What waits for a block may wait for ever: a transaction of ours that offers too little must
-        // not make its own repetition, which offers more, look needless.
-        Ok(at(BlockId::latest()).await.is_err().then_some(refusal))
+        let request = &request;
+        let foreseen = endpoints.refused(|provider| async move {
+            let at = |block| provider.call(request.clone()).block(block);
+            let Err(error) = at(BlockId::pending()).await else { return Ok(None) };
+            let Some(refusal) = refusal::of_error(&error) else { return Err(error) };
+            // What waits for a block may wait for ever: a transaction of ours that offers too little
+            // must not make its own repetition, which offers more, look needless.
+            Ok(at(BlockId::latest()).await.is_err().then_some(refusal))
+        });
+        foreseen.await
     }
 
     async fn gas(&self, endpoints: &Endpoints, call: &ContractCall) -> Result<u64, AdapterError> {
         if let Some(gas) = call.gas {
             return Ok(gas);
         }
-        let at = |block| endpoints.any().estimate_gas(self.request(call)).block(block);
-        let estimate = match at(BlockId::pending()).await {
-            Ok(estimate) => Ok(estimate),
-            Err(_) => at(BlockId::latest()).await,
-        };
-        let estimate = estimate.map_err(|error| endpoints.failed("estimating gas", &error))?;
+        let request = &self.request(call);
+        let estimate = endpoints.reached("estimating gas", |provider| async move {
+            let at = |block| provider.estimate_gas(request.clone()).block(block);
+            match at(BlockId::pending()).await {
+                Ok(estimate) => Ok(estimate),
+                Err(_) => at(BlockId::latest()).await,
+            }
+        });
+        let estimate = estimate.await?;
         // The state may have moved by the time it counts.
         Ok(estimate.saturating_add(estimate / 4))
     }
@@ -244,6 +246,7 @@ impl Submitter {
         sent: &mut OnItsWay<'_>,
     ) -> Result<(TxHash, u64), AdapterError> {
         let nonce = sent.sending.nonce;
+        let mut was_missing = false;
         loop {
             let sight = self.look(endpoints, &sent.sending).await?;
             match sent.sending.next(&sight, &self.fees) {
@@ -263,6 +266,11 @@ impl Submitter {
                     let at = sight.block;
                     sent.raw = self.attempt(endpoints, call, *gas, sending, fee, at).await?;
                 }
+                // A node may count a transaction a moment before it shows its receipt.
+                Next::Overtaken if !was_missing => {
+                    was_missing = true;
+                    endpoints.other_block(sight.block, LOOK_AFTER).await?;
+                }
                 Next::Overtaken => {
                     let why =
                         format!("another transaction of {} took nonce {nonce}", self.address());
@@ -279,10 +287,13 @@ impl Submitter {
         }
     }
 
-    /// The next nonce of the account, by the newest block.
+    /// The next nonce of the account, as enough nodes count.
     pub(crate) async fn nonce(&self, endpoints: &Endpoints) -> Result<u64, AdapterError> {
-        let nonce = endpoints.any().get_transaction_count(self.address()).await;
-        nonce.map_err(|error| endpoints.failed("asking for a nonce", &error))
+        let address = self.address();
+        let counted = endpoints.reached("asking for a nonce", |provider| async move {
+            provider.get_transaction_count(address).await
+        });
+        counted.await
     }
 
     /// Signs, sends and notes one attempt.
@@ -383,12 +394,25 @@ impl Submitter {
     }
 }
 
-/// The height of a transaction's block and whether it succeeded there.
+/// The height of a transaction's block and whether it succeeded there, by a node that has it.
 pub(crate) async fn receipt(
     endpoints: &Endpoints,
     hash: TxHash,
 ) -> Result<Option<(u64, bool)>, AdapterError> {
-    let found = endpoints.any().get_transaction_receipt(hash).await;
-    let found = found.map_err(|error| endpoints.failed("asking for a receipt", &error))?;
-    Ok(found.and_then(|receipt| Some((receipt.block_number?, receipt.status()))))
+    let mut failed = None;
+    let mut is_unknown = false;
+    // The one that is asked first may be behind those that have counted its nonce.
+    for provider in std::iter::once(endpoints.any()).chain(endpoints.each()) {
+        match provider.get_transaction_receipt(hash).await {
+            Ok(Some(TransactionReceipt { block_number: Some(height), inner, .. })) => {
+                return Ok(Some((height, inner.status())));
+            }
+            Ok(_) => is_unknown = true,
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) if !is_unknown => Err(endpoints.failed("asking for a receipt", &error)),
+        _ => Ok(None),
+    }
 }

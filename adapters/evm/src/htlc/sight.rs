@@ -6,13 +6,15 @@ use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
     providers::Provider,
-    rpc::types::{Filter, Log},
+    rpc::types::{Filter, Log, TransactionRequest},
     sol_types::SolEvent,
 };
 use tombolo_adapter::AdapterError;
 use tombolo_crypto::digest;
-use tombolo_swap::htlc::{Clock, Found, Lock, Settled, Sight, Standing};
+use tombolo_swap::htlc::{Clock, Found, Lock, Settled, Sight, Standing, reached};
 use tombolo_types::{Height, id::SecretHash, swap::Secret};
+
+const READING: &str = "reading a lock";
 
 impl EvmHtlc {
     /// A lock as the nodes show it, with the secret where one of them shows it.
@@ -20,7 +22,10 @@ impl EvmHtlc {
         let seen = self.entry(wanted, locker).await;
         let clock = match &seen {
             Ok(sight) => sight.clock,
-            Err(_) => clock_at(&self.endpoints.tip().await?),
+            Err(_) => {
+                let tip = self.endpoints.tip().await?;
+                Clock { height: Height(tip.number), time: tip.time }
+            }
         };
         let found = seen.as_ref().ok().and_then(|sight| sight.found.as_ref());
         let is_claimed = found.is_some_and(|found| found.standing == Standing::Claimed);
@@ -45,24 +50,30 @@ impl EvmHtlc {
         }
     }
 
-    /// A lock at a final block, as enough nodes say; `None` where the contract was not there yet.
-    async fn final_entry(
+    /// The newest final block, and a lock there, as enough nodes say.
+    async fn settled(
         &self,
-        call: &IHtlc::lockOfCall,
-        block: &SeenBlock,
-    ) -> Result<Option<Entry>, AdapterError> {
-        let request = self.view(self.config.contract, call);
+        request: &TransactionRequest,
+    ) -> Result<(SeenBlock, Option<Entry>), AdapterError> {
+        let block = self.endpoints.newest().await?;
         let answer = self
             .endpoints
-            .agreed("reading a lock", |provider| {
+            .agreed(READING, |provider| {
                 let asked = provider.call(request.clone()).block(BlockId::hash(block.hash));
                 async move { asked.await.map(Some) }
             })
             .await?;
+        let entry = self.entry_in(&answer)?;
+        Ok((block, entry))
+    }
+
+    /// The lock in an answer; `None` also where the contract was not there yet.
+    fn entry_in(&self, answer: &[u8]) -> Result<Option<Entry>, AdapterError> {
         if answer.is_empty() {
             return Ok(None);
         }
-        self.read::<IHtlc::lockOfCall>(&answer).map(|found| Some(Entry::of(&found)))
+        let entry = Entry::of(&self.read::<IHtlc::lockOfCall>(answer)?);
+        Ok(entry.standing().is_some().then_some(entry))
     }
 
     /// The secret that a claim has shown in blocks `from` to `to`, by any node: it is proved by its
@@ -119,33 +130,43 @@ impl EvmHtlc {
     }
 
     /// A lock as the nodes show it, but for the secret.
+    ///
+    /// # Errors
+    /// Where it is not there as wanted, and enough nodes do not say so both by their newest blocks and
+    /// by the newest final one: who concludes that it never comes does so for good.
     async fn entry(&self, wanted: &Lock, locker: Address) -> Result<Sight, AdapterError> {
-        let hash = B256::from(wanted.hash.0);
-        let call = || IHtlc::lockOfCall { locker, hash };
-        let settled = self.endpoints.newest().await?;
-        let mut tip = self.endpoints.tip().await?;
-        // A node may lag behind those that agree.
-        if tip.number < settled.number {
-            tip = settled.clone();
+        let call = IHtlc::lockOfCall { locker, hash: B256::from(wanted.hash.0) };
+        let request = &self.view(self.config.contract, &call);
+        let settled = self.settled(request).await;
+        let tips = self.endpoints.tips(READING, |provider, block| {
+            let asked = provider.call(request.clone()).block(BlockId::hash(block));
+            async move { asked.await }
+        });
+        let tips = tips.await?;
+        let clock = Clock { height: Height(tips.number), time: tips.time };
+        let newest = tips.said.map(|answer| self.entry_in(&answer)).transpose()?;
+        let last = settled.as_ref().ok().and_then(|(_, entry)| entry.clone());
+        let found = |entry: Entry, settled| {
+            let standing = entry.standing()?;
+            let lock = entry.lock(self.chain(), wanted.hash, locker);
+            Some(Found { lock, funding: Vec::new(), standing, settled, shown: None })
+        };
+        let by_newest = newest.clone().flatten().and_then(|entry| {
+            let is_final = last.as_ref() == Some(&entry);
+            found(entry, if is_final { Settled::Final } else { Settled::Pending })
+        });
+        // What is final does not go, whether or not the nodes hide it now.
+        let by_final = last.and_then(|entry| found(entry, Settled::Pending));
+        let both = [&by_newest, &by_final].into_iter().flatten();
+        if let Some(found) = both.into_iter().find(|found| found.lock == *wanted) {
+            return Ok(Sight { clock, found: Some(found.clone()) });
         }
-        let newest = self.at_block(self.config.contract, call(), tip.hash).await?;
-        let newest = Entry::of(&newest);
-        let clock = clock_at(&tip);
-        let Some(standing) = newest.standing() else {
-            return Ok(Sight { clock, found: None });
-        };
-        let is_final = self.final_entry(&call(), &settled).await?.as_ref() == Some(&newest);
-        let found = Found {
-            lock: newest.lock(self.chain(), wanted.hash, locker),
-            funding: Vec::new(),
-            standing,
-            settled: if is_final { Settled::Final } else { Settled::Pending },
-            shown: None,
-        };
-        Ok(Sight { clock, found: Some(found) })
+        let (block, _) = settled?;
+        if newest.is_none() {
+            return Err(self.endpoints.no_answer(READING, "the newest blocks of nodes differ"));
+        }
+        // From the deadline on nothing but what is final says that it never comes.
+        let time = if reached(wanted.deadline, clock) { block.time } else { clock.time };
+        Ok(Sight { clock: Clock { time, ..clock }, found: by_newest })
     }
-}
-
-fn clock_at(tip: &SeenBlock) -> Clock {
-    Clock { height: Height(tip.number), time: tip.time }
 }

@@ -30,6 +30,16 @@ pub(crate) enum Fault {
     Withholds,
     /// Serves a chain with another id.
     OtherChain,
+    /// Dates its newest block at this second.
+    Dates(u64),
+    /// Shows no contract, and nothing in any, under its newest block, which it dates at this second.
+    Hides(u64),
+    /// Says of whatever is tried that it is refused.
+    Refuses,
+    /// Counts more transactions of every account than there are.
+    Counts,
+    /// Asks for this base fee, in wei for one gas.
+    Prices(u64),
 }
 
 /// A node's fake front.
@@ -87,6 +97,7 @@ async fn answer(
 ) -> Result<Json<Value>, StatusCode> {
     let fault = *front.fault.lock().unwrap();
     let method = request["method"].as_str().unwrap_or_default().to_owned();
+    let newest = request["params"][0] == "latest";
     let mut answer = match fault {
         Fault::Silent => return Err(StatusCode::BAD_GATEWAY),
         Fault::Hangs => std::future::pending().await,
@@ -95,6 +106,22 @@ async fn answer(
             front.as_of(request, &method, tip.saturating_sub(blocks)).await
         }
         Fault::Stands(tip) => front.as_of(request, &method, tip).await,
+        Fault::Refuses if is_tried(&request, &method) => json!({
+            "jsonrpc": "2.0",
+            "id": request["id"],
+            "error": { "code": 3, "message": "execution reverted", "data": "0x" },
+        }),
+        Fault::Hides(_) if method == "eth_call" || method == "eth_getCode" => {
+            let newest = front.ask("eth_getBlockByNumber", json!(["latest", false])).await;
+            let hides = request["params"][1] == newest["hash"];
+            let mut answer = front.pass_on(request).await;
+            if hides && method == "eth_getCode" {
+                answer["result"] = json!("0x");
+            } else if let Some(words) = answer["result"].as_str().filter(|_| hides) {
+                answer["result"] = json!(format!("0x{}", "0".repeat(words.len() - 2)));
+            }
+            answer
+        }
         _ => front.pass_on(request).await,
     };
     if method == "eth_sendRawTransaction" {
@@ -111,10 +138,29 @@ async fn answer(
             answer["result"] = json!(forged);
         }
         (Fault::Withholds, "eth_getLogs") => answer["result"] = json!([]),
+        (Fault::Dates(second) | Fault::Hides(second), "eth_getBlockByNumber") if newest => {
+            answer["result"]["timestamp"] = json!(format!("{second:#x}"));
+        }
+        (Fault::Prices(wei), "eth_getBlockByNumber") if newest => {
+            answer["result"]["baseFeePerGas"] = json!(format!("{wei:#x}"));
+        }
+        (Fault::Counts, "eth_getTransactionCount") => {
+            let count = number(&answer["result"]).unwrap_or_default();
+            answer["result"] = json!(format!("{:#x}", count + 5));
+        }
         (Fault::OtherChain, "eth_chainId") => answer["result"] = json!("0x1"),
         _ => {}
     }
     Ok(Json(answer))
+}
+
+/// Whether a call is tried, rather than something read at a block.
+fn is_tried(request: &Value, method: &str) -> bool {
+    match method {
+        "eth_estimateGas" => true,
+        "eth_call" => ["pending", "latest"].iter().any(|tag| request["params"][1] == *tag),
+        _ => false,
+    }
 }
 
 fn number(value: &Value) -> Option<u64> {

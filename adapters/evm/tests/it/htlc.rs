@@ -32,6 +32,8 @@ const AMOUNT: u128 = 300;
 const DEPTH: u64 = 2;
 /// How long the locks of these tests last, in seconds of the chain.
 const LASTS: u64 = 600;
+/// How long what takes a block may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A node with the contract, and a lock that is to be.
 pub(crate) struct Bench {
@@ -87,6 +89,11 @@ impl Bench {
         let rpc = Rpc::of(fronts.iter().map(|front| front.url.clone()).collect());
         let config = HtlcConfig { rpc, ..self.config.clone() };
         (fronts, EvmHtlc::new(config, signer(WATCHER)).await.unwrap())
+    }
+
+    /// A lock like the other, that nobody has made.
+    fn absent(&self) -> Lock {
+        Lock { hash: digest::secret_hash(&Secret([3; 32])), ..self.lock.clone() }
     }
 
     pub(crate) fn mine(&self, blocks: u64) {
@@ -188,7 +195,120 @@ fn a23_a_secret_is_seen_though_nodes_contradict_each_other() {
         for front in &fronts {
             front.set(Fault::Withholds);
         }
-        assert_eq!(class(sight().await), Class::Proof);
+        let found = sight().await.unwrap().found.unwrap();
+        assert_eq!((found.settled, found.shown), (Settled::Pending, None));
+    });
+}
+
+/// Who must claim or take back in time need not wait until nodes agree that contradict each other;
+/// what needs something final does not go on. Attack: A23, A26
+#[test]
+fn a23_a_lock_stays_in_sight_though_nodes_contradict_each_other() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        bench.mine(DEPTH);
+        let (fronts, watcher) = bench.watched_by_three().await;
+        let sight = async |lock| watcher.sight(lock).await;
+        assert_eq!(sight(&bench.lock).await.unwrap().found.unwrap().settled, Settled::Final);
+        fronts[1].set(Fault::Equivocates);
+        let found = sight(&bench.lock).await.unwrap().found.unwrap();
+        assert_eq!((found.standing, found.settled), (Standing::Funded, Settled::Pending));
+        watcher.claim(&bench.lock, &SECRET, &[], 1).await.unwrap();
+        // That there is none is nothing to go by.
+        assert_eq!(class(sight(&bench.absent()).await), Class::Proof);
+    });
+}
+
+/// A party that takes a lock for gone is done with it for good: one node that hides it, under a block
+/// that it dates after everything has settled, changes nothing, whichever of three it is. If as many
+/// hide it as must agree, what is final still stands. Attack: A23
+#[test]
+fn a23_a_node_that_hides_a_lock_hides_nothing() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        bench.mine(DEPTH);
+        let (fronts, watcher) = bench.watched_by_three().await;
+        let late = time(&bench.anvil) + 1_000 * LASTS;
+        let real = bench.party(WATCHER).await.sight(&bench.lock).await.unwrap();
+        assert_eq!(real.clock.time, UnixMillis(time(&bench.anvil) * 1_000));
+        assert_eq!(real.found.as_ref().unwrap().settled, Settled::Final);
+        for liar in &fronts {
+            liar.set(Fault::Hides(late));
+            assert_eq!(watcher.sight(&bench.lock).await.as_ref(), Ok(&real));
+            liar.set(Fault::None);
+        }
+        for liar in &fronts[..2] {
+            liar.set(Fault::Hides(late));
+        }
+        let found = watcher.sight(&bench.lock).await.unwrap().found.unwrap();
+        assert_eq!((found.standing, found.settled), (Standing::Funded, Settled::Pending));
+        // Where a lock is not there, no deadline has come before a final block says so.
+        let absent = watcher.sight(&bench.absent()).await.unwrap();
+        assert_eq!(absent.found, None);
+        assert!(absent.clock.time <= real.clock.time, "{:?}", absent.clock);
+    });
+}
+
+/// One node neither brings a deadline nor holds it up, whichever of three it is. Attack: A23
+#[test]
+fn a23_a_node_that_dates_its_blocks_moves_no_clock() {
+    run(async {
+        let Some(bench) = Bench::start().await else { return };
+        bench.party(LOCKER).await.lock(&bench.lock, 1).await.unwrap();
+        let (fronts, watcher) = bench.watched_by_three().await;
+        let now = time(&bench.anvil);
+        for liar in &fronts {
+            for second in [1, now + 1_000 * LASTS] {
+                liar.set(Fault::Dates(second));
+                for lock in [&bench.lock, &bench.absent()] {
+                    let clock = watcher.sight(lock).await.unwrap().clock;
+                    assert_eq!(clock.time, UnixMillis(now * 1_000), "dated at {second}");
+                }
+            }
+            liar.set(Fault::None);
+        }
+    });
+}
+
+/// One node that says that a claim is refused, that the account's nonce is another, or that a block
+/// costs nothing, does not keep it from the others; nor a refund. Where enough refuse, nothing is
+/// sent. Attack: A23
+#[test]
+fn a23_no_node_alone_keeps_a_claim_from_the_chain() {
+    run(async {
+        let Some(mut bench) = Bench::start().await else { return };
+        let locker = bench.party(LOCKER).await;
+        let secrets = [SECRET, Secret([1; 32]), Secret([2; 32])];
+        let hashes = secrets.map(|secret| digest::secret_hash(&secret));
+        let locks = hashes.map(|hash| Lock { hash, ..bench.lock.clone() });
+        for lock in &locks {
+            locker.lock(lock, 1).await.unwrap();
+        }
+        let (fronts, watcher) = bench.watched_by_three().await;
+        let faults = [Fault::Refuses, Fault::Counts, Fault::Prices(0)];
+        for ((lock, secret), fault) in locks.iter().zip(&secrets).zip(faults) {
+            fronts[0].set(fault);
+            let claimed = watcher.claim(lock, secret, &[], 1);
+            let claimed = tokio::time::timeout(PATIENCE, claimed).await;
+            claimed.unwrap_or_else(|_| panic!("{fault:?}: it waits")).unwrap();
+            bench.lock = lock.clone();
+            assert_eq!(bench.stands().await.unwrap().0, Standing::Claimed, "{fault:?}");
+        }
+        bench.lock = bench.absent();
+        locker.lock(&bench.lock, 1).await.unwrap();
+        bench.reach_deadline();
+        for front in &fronts[..2] {
+            front.set(Fault::Refuses);
+        }
+        let sent = || fronts.iter().map(Faulty::sent).sum::<usize>();
+        let before = sent();
+        assert_eq!(class(watcher.refund(&bench.lock, &[], 1).await), Class::Limit);
+        assert_eq!(sent(), before);
+        fronts[0].set(Fault::None);
+        watcher.refund(&bench.lock, &[], 1).await.unwrap();
+        assert_eq!(bench.stands().await.unwrap().0, Standing::Refunded);
     });
 }
 
