@@ -42,6 +42,15 @@ pub(crate) fn of_error(error: &TransportError) -> Option<Refusal> {
     funds.then(|| Refusal::new(Class::Funds, payload.message.to_string()))
 }
 
+/// Whether a node takes a transaction only for more: than what waits under its nonce offers, or than
+/// the node asks for at all.
+#[must_use]
+pub(crate) fn wants_more(error: &TransportError) -> bool {
+    let message = error.as_error_resp().map(|payload| payload.message.to_lowercase());
+    message
+        .is_some_and(|message| ["underpriced", "replac"].iter().any(|word| message.contains(word)))
+}
+
 /// The refusal in an error of a node that lets only others in.
 #[must_use]
 pub(crate) fn of_shut_door(error: &TransportError) -> Option<Refusal> {

@@ -3,7 +3,7 @@
 //! Pure: from what the chain says of the account and of the attempts so far to the next step. The
 //! loop that asks and sends is in `submit`. Nothing is kept on disk: after a crash the chain says
 //! which nonce is next, and what was on its way either counts or does not; every call of a gateway
-//! may be repeated.
+//! may be repeated. What still waits then is found out by offering more than it.
 
 use alloy::primitives::TxHash;
 
@@ -41,6 +41,11 @@ impl Default for FeePolicy {
     }
 }
 
+/// An eighth more, as nodes demand at the least where one transaction replaces another.
+fn raise(value: u128) -> u128 {
+    value.saturating_add(value / 8).saturating_add(1)
+}
+
 impl FeePolicy {
     /// The fee of a first attempt: room for the base fee to double.
     #[must_use]
@@ -53,7 +58,6 @@ impl FeePolicy {
     /// what the base fee asks for by now. `None` where the most is reached.
     #[must_use]
     pub fn raised(&self, before: Fee, base_fee: u128) -> Option<Fee> {
-        let raise = |value: u128| value.saturating_add(value / 8).saturating_add(1);
         let wanted = self.first(base_fee);
         let least = Fee { max: raise(before.max), tip: raise(before.tip) };
         let fee = Fee {
@@ -71,6 +75,17 @@ impl FeePolicy {
         let first = self.first(base_fee);
         let raised = |fee: Fee, _| self.raised(fee, base_fee).ok_or(fee);
         (0..raises).try_fold(first, raised).unwrap_or_else(|highest| highest)
+    }
+
+    /// What to offer after nodes have asked for more than `refused`: something that is not known any
+    /// more waits under the same nonce, and they want more of both than that. `None` where nothing is
+    /// left to raise.
+    #[must_use]
+    pub fn outbid(&self, refused: Fee) -> Option<Fee> {
+        let max = raise(refused.max).min(self.max);
+        // What waits may have offered less at the most, and the same tip.
+        let fee = Fee { max, tip: raise(refused.tip).min(max) };
+        (fee != refused).then_some(fee)
     }
 }
 
@@ -248,6 +263,31 @@ mod tests {
         assert_eq!(POLICY.raised_by(2, 100), POLICY.raised(second, 100).unwrap());
         let highest = POLICY.raised_by(u32::MAX, 100);
         assert!(highest.max <= POLICY.max && POLICY.raised(highest, 100).is_none());
+    }
+
+    /// After a crash nobody knows what waits: an offer that is refused for it goes up to the most, even
+    /// where the most is all that could be offered at first. Attack: A37
+    #[test]
+    fn a37_an_offer_that_is_too_little_is_raised_up_to_the_most() {
+        let table = [
+            ("both are raised", Fee { max: 210, tip: 10 }, Some(Fee { max: 237, tip: 12 })),
+            ("up to the most", Fee { max: 950, tip: 10 }, Some(Fee { max: 1_000, tip: 12 })),
+            ("the tip alone", Fee { max: 1_000, tip: 10 }, Some(Fee { max: 1_000, tip: 12 })),
+            (
+                "no tip above all",
+                Fee { max: 1_000, tip: 950 },
+                Some(Fee { max: 1_000, tip: 1_000 }),
+            ),
+            ("nothing is left", Fee { max: 1_000, tip: 1_000 }, None),
+        ];
+        for (sentence, refused, expected) in table {
+            assert_eq!(POLICY.outbid(refused), expected, "{sentence}");
+        }
+        // As much as a policy allows at all is reached.
+        let offers = std::iter::successors(Some(POLICY.first(1)), |fee| POLICY.outbid(*fee));
+        let offers: Vec<Fee> = offers.collect();
+        assert_eq!(offers.last(), Some(&Fee { max: 1_000, tip: 1_000 }));
+        assert!(offers.len() < 50, "{} offers", offers.len());
     }
 
     proptest! {

@@ -28,6 +28,9 @@ use tombolo_types::{Hash, Height, Refusal};
 /// How long to wait for a block before the chain is looked at all the same: a node may have dropped
 /// what was sent.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
+/// How many looks in a row may fail before a transaction that is on its way is given up: ten seconds,
+/// in which a node restarts.
+const FAILED_LOOKS_MAX: u32 = 5;
 
 /// An account that sends transactions, each with the nonce after the last.
 pub(crate) struct Submitter {
@@ -51,6 +54,13 @@ pub(crate) struct OnItsWay<'s> {
     /// The newest attempt.
     raw: Vec<u8>,
     nonces: &'s Nonces,
+}
+
+/// Nobody has taken what was sent.
+struct Untaken {
+    error: AdapterError,
+    /// A node would take it for more.
+    wants_more: bool,
 }
 
 impl Drop for OnItsWay<'_> {
@@ -187,11 +197,12 @@ impl Submitter {
         if let Some(last) = lock(&self.nonces).last() {
             nonce = nonce.max(last.saturating_add(1));
         }
-        let mut sending = Sending { nonce, attempts: Vec::new() };
-        let fee = self.fees.raised_by(raises, tips.base_fee);
-        let raw = self.attempt(endpoints, &call, gas, &mut sending, fee, tips.number).await?;
         lock(&self.nonces).insert(nonce);
-        Ok(OnItsWay { call, gas, sending, raw, nonces: &self.nonces })
+        let sending = Sending { nonce, attempts: Vec::new() };
+        let mut sent = OnItsWay { call, gas, sending, raw: Vec::new(), nonces: &self.nonces };
+        let fee = self.fees.raised_by(raises, tips.base_fee);
+        self.offer(endpoints, &mut sent, fee, tips.number).await?;
+        Ok(sent)
     }
 
     fn request(&self, call: &ContractCall) -> TransactionRequest {
@@ -246,30 +257,43 @@ impl Submitter {
         sent: &mut OnItsWay<'_>,
     ) -> Result<(TxHash, u64), AdapterError> {
         let nonce = sent.sending.nonce;
-        let mut was_missing = false;
+        let (mut failed, mut was_missing) = (0, false);
         loop {
-            let sight = self.look(endpoints, &sent.sending).await?;
+            let sight = match self.look(endpoints, &sent.sending).await {
+                Err(AdapterError::NoAnswer { why, .. }) if failed < FAILED_LOOKS_MAX => {
+                    failed += 1;
+                    tracing::debug!(chain = %endpoints.chain(), nonce, why, "a look has failed");
+                    // From now on a node is asked that answers, where there is one.
+                    let _ = endpoints.newest().await;
+                    tokio::time::sleep(LOOK_AFTER).await;
+                    continue;
+                }
+                look => look?,
+            };
+            failed = 0;
             match sent.sending.next(&sight, &self.fees) {
                 Next::Included { hash, height } => return Ok((hash, height)),
-                Next::Wait => endpoints.other_block(sight.block, LOOK_AFTER).await?,
+                Next::Wait => wait(endpoints, sight.block).await,
                 Next::SendAgain => {
                     // What was seen may be over: it is in a block since, or offers too little by now.
                     // The next look says which.
-                    if let Err(error) = self.broadcast(endpoints, &sent.raw).await {
+                    if let Err(Untaken { error, .. }) = self.broadcast(endpoints, &sent.raw).await {
                         tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken again");
                     }
-                    endpoints.other_block(sight.block, LOOK_AFTER).await?;
+                    wait(endpoints, sight.block).await;
                 }
                 Next::Replace(fee) => {
                     tracing::info!(chain = %endpoints.chain(), nonce, fee.max, "offering more");
-                    let OnItsWay { call, gas, sending, .. } = &mut *sent;
-                    let at = sight.block;
-                    sent.raw = self.attempt(endpoints, call, *gas, sending, fee, at).await?;
+                    // What was offered before may still count, and this is sent again where it is
+                    // not known.
+                    if let Err(error) = self.offer(endpoints, sent, fee, sight.block).await {
+                        tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken");
+                    }
                 }
                 // A node may count a transaction a moment before it shows its receipt.
                 Next::Overtaken if !was_missing => {
                     was_missing = true;
-                    endpoints.other_block(sight.block, LOOK_AFTER).await?;
+                    wait(endpoints, sight.block).await;
                 }
                 Next::Overtaken => {
                     let why =
@@ -296,20 +320,38 @@ impl Submitter {
         counted.await
     }
 
-    /// Signs, sends and notes one attempt.
-    async fn attempt(
+    /// Makes an offer, and higher ones as long as nodes ask for more: what a process has sent that
+    /// has died since may wait under the same nonce.
+    async fn offer(
         &self,
         endpoints: &Endpoints,
-        call: &ContractCall,
-        gas: u64,
-        sending: &mut Sending,
-        fee: Fee,
+        sent: &mut OnItsWay<'_>,
+        mut fee: Fee,
         at_block: u64,
-    ) -> Result<Vec<u8>, AdapterError> {
+    ) -> Result<(), AdapterError> {
+        loop {
+            let envelope = self.signed(endpoints, sent, fee)?;
+            sent.sending.attempts.push(Attempt { hash: *envelope.tx_hash(), fee, at_block });
+            sent.raw = envelope.encoded_2718();
+            let Err(untaken) = self.broadcast(endpoints, &sent.raw).await else { return Ok(()) };
+            match self.fees.outbid(fee).filter(|_| untaken.wants_more) {
+                Some(more) => fee = more,
+                None => return Err(untaken.error),
+            }
+        }
+    }
+
+    fn signed(
+        &self,
+        endpoints: &Endpoints,
+        sent: &OnItsWay<'_>,
+        fee: Fee,
+    ) -> Result<TxEnvelope, AdapterError> {
+        let OnItsWay { call, gas, sending, .. } = sent;
         let transaction = TxEip1559 {
             chain_id: self.evm_chain_id,
             nonce: sending.nonce,
-            gas_limit: gas,
+            gas_limit: *gas,
             max_fee_per_gas: fee.max,
             max_priority_fee_per_gas: fee.tip,
             to: call.to.map_or(TxKind::Create, TxKind::Call),
@@ -320,17 +362,12 @@ impl Submitter {
         let signature = self.signer.sign_hash_sync(&transaction.signature_hash());
         let signature =
             signature.map_err(|error| endpoints.no_answer("signing a transaction", error))?;
-        let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        sending.attempts.push(Attempt { hash: *envelope.tx_hash(), fee, at_block });
-        let raw = envelope.encoded_2718();
-        self.broadcast(endpoints, &raw).await?;
-        Ok(raw)
+        Ok(TxEnvelope::from(transaction.into_signed(signature)))
     }
 
     /// Sends to every node; one that takes it is enough.
-    async fn broadcast(&self, endpoints: &Endpoints, raw: &[u8]) -> Result<(), AdapterError> {
-        let mut refused = None;
-        let mut taken = false;
+    async fn broadcast(&self, endpoints: &Endpoints, raw: &[u8]) -> Result<(), Untaken> {
+        let (mut refused, mut taken, mut wants_more) = (None, false, false);
         for provider in endpoints.each() {
             match provider.send_raw_transaction(raw).await {
                 Ok(_) => taken = true,
@@ -338,12 +375,16 @@ impl Submitter {
                     let known = error.to_string().contains("already known")
                         || error.to_string().contains("already imported");
                     taken |= known;
+                    wants_more |= refusal::wants_more(&error);
                     refused = Some(error);
                 }
             }
         }
         match refused {
-            Some(error) if !taken => Err(endpoints.failed("sending a transaction", &error)),
+            Some(error) if !taken => {
+                let error = endpoints.failed("sending a transaction", &error);
+                Err(Untaken { error, wants_more })
+            }
             _ => Ok(()),
         }
     }
@@ -391,6 +432,14 @@ impl Submitter {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Waits until there is another block, but not for long.
+async fn wait(endpoints: &Endpoints, block: u64) {
+    if endpoints.other_block(block, LOOK_AFTER).await.is_err() {
+        // The next look says whether that lasts.
+        tokio::time::sleep(LOOK_AFTER).await;
     }
 }
 

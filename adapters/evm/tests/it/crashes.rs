@@ -2,6 +2,7 @@
 
 use crate::{
     attacks::{World, on_anvil},
+    faulty::Fault,
     link::{Relayer, until},
 };
 use serde_json::{Value, json};
@@ -79,6 +80,66 @@ fn a41_who_dies_after_sending_sends_the_same_again() {
         world.mine(1);
         let outcome = delivering.await.unwrap().unwrap();
         assert_eq!(json!(outcome.transaction.to_string()), sent["hash"]);
+        assert_eq!(world.on_chain().await.received, received + 1);
+    });
+}
+
+/// A process that dies after it has sent does not know what it has offered. Where that has become too
+/// little for any block, what it sends again offers enough more to take the place. Attack: A37, A41
+#[test]
+fn a41_who_dies_after_sending_outbids_what_it_sent() {
+    on_anvil(async |mut world| {
+        let delivery = world.delivery().await;
+        let received = world.on_chain().await.received;
+        world.stop_mining();
+        let (adapter, again) = (world.adapter.clone(), delivery.clone());
+        let dying = tokio::spawn(async move { adapter.deliver(again).await });
+        let sent = world.waiting(&Value::Null);
+        dying.abort();
+        assert!(dying.await.unwrap_err().is_cancelled());
+        let above = || {
+            let fee = json!([format!("{:#x}", quantity(&sent["maxFeePerGas"]) + 1)]);
+            let _ = world.call("anvil_setNextBlockBaseFeePerGas", fee);
+            world.mine(1);
+        };
+        let raw = world.call("eth_getRawTransactionByHash", json!([sent["hash"]]));
+        above();
+        // Most nodes keep what has become too cheap for the newest block; anvil drops it.
+        let kept = world.call("eth_sendRawTransaction", json!([raw]));
+        assert_eq!(kept, sent["hash"]);
+
+        let (front, config) = world.front().await;
+        front.set(Fault::Demands);
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        let delivering = tokio::spawn(async move { adapter.deliver(delivery).await });
+        let raised = world.waiting(&sent);
+        assert_eq!(raised["nonce"], sent["nonce"]);
+        above();
+        let outcome = delivering.await.unwrap().unwrap();
+        assert!(front.sent() > 1, "its first offer has taken the place");
+        assert_eq!(json!(outcome.transaction.to_string()), raised["hash"]);
+        assert_eq!(world.on_chain().await.received, received + 1);
+    });
+}
+
+/// Nodes that are away for a moment do not end what is on its way. Attack: A41
+#[test]
+fn a41_what_is_on_its_way_outlasts_a_moment_without_an_answer() {
+    on_anvil(async |mut world| {
+        let delivery = world.delivery().await;
+        let received = world.on_chain().await.received;
+        world.stop_mining();
+        let (front, config) = world.front().await;
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        let delivering = tokio::spawn(async move { adapter.deliver(delivery).await });
+        let _ = world.waiting(&Value::Null);
+        front.set(Fault::Silent);
+        wait_until("question in vain", Duration::from_secs(30), || {
+            (front.unanswered() > 0).then_some(())
+        });
+        front.set(Fault::None);
+        world.mine(1);
+        delivering.await.unwrap().unwrap();
         assert_eq!(world.on_chain().await.received, received + 1);
     });
 }

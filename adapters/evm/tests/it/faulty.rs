@@ -1,11 +1,16 @@
 //! A fake in front of a real node: it passes on what it is asked, and alters what is answered.
 
+use alloy::{
+    consensus::{Transaction as _, TxEnvelope},
+    eips::eip2718::Decodable2718 as _,
+};
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use serde_json::{Value, json};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
+use tombolo_test_nodes::bytes;
 
 /// What a node does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub(crate) enum Fault {
     Counts,
     /// Asks for this base fee, in wei for one gas.
     Prices(u64),
+    /// No fault: replaces what waits only for a tenth more of both, as most nodes do and anvil does not.
+    Demands,
 }
 
 /// A node's fake front.
@@ -47,6 +54,7 @@ pub(crate) struct Faulty {
     pub(crate) url: String,
     fault: Arc<Mutex<Fault>>,
     sent: Arc<AtomicUsize>,
+    unanswered: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -55,6 +63,7 @@ struct Front {
     http: reqwest::Client,
     fault: Arc<Mutex<Fault>>,
     sent: Arc<AtomicUsize>,
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Faulty {
@@ -63,16 +72,17 @@ impl Faulty {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Arc::new(Mutex::new(Fault::None));
-        let sent = Arc::new(AtomicUsize::new(0));
+        let (sent, unanswered) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let front = Front {
             node: node.to_owned(),
             http: reqwest::Client::new(),
             fault: fault.clone(),
             sent: sent.clone(),
+            unanswered: unanswered.clone(),
         };
         let app = Router::new().route("/", post(answer)).with_state(front);
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, fault, sent }
+        Self { url, fault, sent, unanswered }
     }
 
     /// Three of them.
@@ -89,6 +99,11 @@ impl Faulty {
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
+
+    /// How often it was asked while it was silent.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::Relaxed)
+    }
 }
 
 async fn answer(
@@ -99,7 +114,10 @@ async fn answer(
     let method = request["method"].as_str().unwrap_or_default().to_owned();
     let newest = request["params"][0] == "latest";
     let mut answer = match fault {
-        Fault::Silent => return Err(StatusCode::BAD_GATEWAY),
+        Fault::Silent => {
+            front.unanswered.fetch_add(1, Ordering::Relaxed);
+            return Err(StatusCode::BAD_GATEWAY);
+        }
         Fault::Hangs => std::future::pending().await,
         Fault::Lags(blocks) => {
             let tip = number(&front.ask("eth_blockNumber", json!([])).await).unwrap();
@@ -111,6 +129,15 @@ async fn answer(
             "id": request["id"],
             "error": { "code": 3, "message": "execution reverted", "data": "0x" },
         }),
+        Fault::Demands
+            if method == "eth_sendRawTransaction" && front.is_underpriced(&request).await =>
+        {
+            json!({
+                "jsonrpc": "2.0",
+                "id": request["id"],
+                "error": { "code": -32_000, "message": "replacement transaction underpriced" },
+            })
+        }
         Fault::Hides(_) if method == "eth_call" || method == "eth_getCode" => {
             let newest = front.ask("eth_getBlockByNumber", json!(["latest", false])).await;
             let hides = request["params"][1] == newest["hash"];
@@ -176,6 +203,25 @@ impl Front {
     async fn ask(&self, method: &str, params: Value) -> Value {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         self.pass_on(request).await["result"].take()
+    }
+
+    /// Whether a transaction offers less than a tenth more than what waits under its nonce.
+    async fn is_underpriced(&self, request: &Value) -> bool {
+        let sent = TxEnvelope::decode_2718_exact(&bytes(&request["params"][0])).unwrap();
+        let pool = self.ask("txpool_content", json!([])).await;
+        let accounts = pool["pending"].as_object().unwrap().values();
+        let mut waiting = accounts.flat_map(|account| account.as_object().unwrap().values());
+        let same = waiting.find(|it| number(&it["nonce"]) == Some(sent.nonce()));
+        same.filter(|it| it["hash"] != json!(sent.tx_hash().to_string())).is_some_and(|before| {
+            let offers = [
+                ("maxFeePerGas", sent.max_fee_per_gas()),
+                ("maxPriorityFeePerGas", sent.max_priority_fee_per_gas().unwrap()),
+            ];
+            offers.iter().any(|(key, offer)| {
+                let before = number(&before[key]).unwrap();
+                *offer < u128::from(before) * 11 / 10
+            })
+        })
     }
 
     /// The answer of a node whose newest block is `tip`.
