@@ -2,14 +2,16 @@
 //!
 //! A contract keeps the peaks of a lane's log; proofs of a range need its leaves, and a message's
 //! body is nowhere but in its event. So the events of final blocks are read once, in their order,
-//! and their leaves kept: a cache that a restart fills again. What is kept is checked against the
-//! root that the contract commits to before it is used.
+//! and their leaves kept: a cache that a restart fills again. Bodies are kept only from the first on
+//! that the hub has not taken. What is kept is checked against the root that the contract commits to
+//! before it is used.
 
 use crate::{
     contract::IGateway,
     endpoints::{Endpoints, SeenBlock},
+    events::EventReader,
 };
-use alloy::{primitives::Address, providers::Provider, rpc::types::Filter, sol_types::SolEvent};
+use alloy::{primitives::Address, rpc::types::Log as EventLog, sol_types::SolEvent};
 use std::collections::{BTreeMap, VecDeque};
 use tombolo_adapter::AdapterError;
 use tombolo_crypto::{
@@ -22,17 +24,39 @@ use tombolo_types::{
     lane::{Direction, RangeProof},
 };
 
-/// Blocks whose events are asked for at once; public nodes refuse much more.
+/// Blocks whose events are asked for at once, at the most; public nodes refuse much more.
 pub(crate) const BLOCKS_AT_ONCE: u64 = 2_000;
+
+/// How many messages of each lane the hub has taken, and in which epoch.
+pub(crate) type Taken = BTreeMap<LaneNumber, (Epoch, u64)>;
 
 /// One lane of one epoch.
 #[derive(Default)]
 struct LaneLog {
     log: Log,
     tiles: BTreeMap<(u32, u64), Vec<Hash>>,
-    /// Bodies that may still be asked for, from number `kept_from` on.
+    /// Bodies that may still be asked for: those of all messages from number `kept_from` on.
     messages: VecDeque<Vec<u8>>,
     kept_from: u64,
+}
+
+impl LaneLog {
+    /// Forgets the bodies below a number.
+    fn forget(&mut self, needed_from: u64) {
+        while self.kept_from < needed_from && self.messages.pop_front().is_some() {
+            self.kept_from += 1;
+        }
+    }
+
+    fn append(&mut self, leaf: Hash, body: &[u8], needed_from: u64) {
+        let position = self.log.size();
+        for (level, index, tile) in append_tiles(&*self, position, leaf) {
+            self.tiles.insert((level, index), tile);
+        }
+        self.log.append(leaf);
+        self.messages.push_back(body.to_vec());
+        self.forget(needed_from);
+    }
 }
 
 impl Nodes for LaneLog {
@@ -43,31 +67,35 @@ impl Nodes for LaneLog {
 
 /// All lanes of one gateway.
 pub(crate) struct SentLanes {
-    gateway: Address,
     link: LinkId,
     lanes: BTreeMap<(LaneNumber, Epoch), LaneLog>,
-    from_block: u64,
-    /// The first block whose events are not read yet.
-    next_block: u64,
-    /// How many nodes have left out events.
-    skip: usize,
+    events: EventReader,
+}
+
+/// The first message whose body may be asked for: none of a former epoch, whose leaves no head has.
+fn needed_from(taken: &Taken, lane: LaneNumber, epoch: Epoch) -> u64 {
+    match taken.get(&lane) {
+        Some((current, taken)) if *current == epoch => *taken,
+        Some((current, _)) if *current > epoch => u64::MAX,
+        _ => 0,
+    }
 }
 
 impl SentLanes {
     pub(crate) fn new(gateway: Address, link: LinkId, from_block: u64) -> Self {
-        let (lanes, next_block) = (BTreeMap::new(), from_block);
-        Self { gateway, link, lanes, from_block, next_block, skip: 0 }
+        let events = EventReader::new(gateway, IGateway::Sent::SIGNATURE_HASH, from_block);
+        Self { link, lanes: BTreeMap::new(), events }
     }
 
     /// Forgets everything, and begins again with the next node: this one has left something out, or
     /// made something up.
     pub(crate) fn distrust(&mut self) {
         self.lanes.clear();
-        self.next_block = self.from_block;
-        self.skip = self.skip.saturating_add(1);
+        self.events.distrust();
     }
 
-    /// Reads the events of all blocks up to `until`, which is final, from a node that has it.
+    /// Reads the events of all blocks up to `until`, which is final, from a node that has it; of what
+    /// was taken by then, no body is kept.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`], also where the node's events make up no lane.
@@ -75,34 +103,24 @@ impl SentLanes {
         &mut self,
         endpoints: &Endpoints,
         until: &SeenBlock,
+        taken: &Taken,
     ) -> Result<(), AdapterError> {
-        if self.next_block > until.number {
-            return Ok(());
+        for ((lane, epoch), log) in &mut self.lanes {
+            log.forget(needed_from(taken, *lane, *epoch));
         }
-        let node = endpoints.holder(until, self.skip).await?;
-        while self.next_block <= until.number {
-            let to = until.number.min(self.next_block.saturating_add(BLOCKS_AT_ONCE - 1));
-            let filter = Filter::new()
-                .address(self.gateway)
-                .event_signature(IGateway::Sent::SIGNATURE_HASH)
-                .from_block(self.next_block)
-                .to_block(to);
-            let found = node.get_logs(&filter).await;
-            let found = found.map_err(|error| endpoints.failed("reading events", &error))?;
-            for log in found {
-                let event = IGateway::Sent::decode_log_data(&log.inner.data);
-                let read = event.map_err(|error| error.to_string());
-                if let Err(why) = read.and_then(|event| self.append(&event)) {
-                    self.distrust();
-                    return Err(endpoints.no_answer("reading events", why));
-                }
+        let Some(node) = self.events.node(endpoints, until).await? else { return Ok(()) };
+        while let Some(found) = self.events.next(endpoints, node, until).await? {
+            if let Err(why) = found.iter().try_for_each(|event| self.append(event, taken)) {
+                self.distrust();
+                return Err(endpoints.no_answer("reading events", why));
             }
-            self.next_block = to.saturating_add(1);
         }
         Ok(())
     }
 
-    fn append(&mut self, event: &IGateway::Sent) -> Result<(), String> {
+    fn append(&mut self, event: &EventLog, taken: &Taken) -> Result<(), String> {
+        let event = IGateway::Sent::decode_log_data(&event.inner.data);
+        let event = event.map_err(|error| error.to_string())?;
         let (number, epoch) = (LaneNumber(event.lane), Epoch(event.epoch));
         let lane = self.lanes.entry((number, epoch)).or_default();
         let position = lane.log.size();
@@ -120,21 +138,8 @@ impl SentLanes {
             MessageNumber(position),
             &event.message,
         );
-        for (level, index, tile) in append_tiles(&*lane, position, leaf) {
-            lane.tiles.insert((level, index), tile);
-        }
-        lane.log.append(leaf);
-        lane.messages.push_back(event.message.to_vec());
+        lane.append(leaf, &event.message, needed_from(taken, number, epoch));
         Ok(())
-    }
-
-    /// Forgets the bodies of messages that the hub has taken.
-    pub(crate) fn forget(&mut self, lane: LaneNumber, epoch: Epoch, taken: u64) {
-        if let Some(log) = self.lanes.get_mut(&(lane, epoch)) {
-            while log.kept_from < taken && log.messages.pop_front().is_some() {
-                log.kept_from += 1;
-            }
-        }
     }
 
     /// Whether what was read is the log that the gateway commits to at this size.
@@ -173,3 +178,6 @@ impl SentLanes {
         Some((messages, range))
     }
 }
+
+#[cfg(test)]
+mod tests;

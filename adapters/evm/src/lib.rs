@@ -15,6 +15,7 @@ pub mod contract;
 mod convert;
 pub mod deploy;
 pub mod endpoints;
+mod events;
 pub mod htlc;
 mod lanes;
 mod prove;

@@ -1,7 +1,7 @@
 //! What the gateway has sent, and how it is proved.
 
 use super::{DELIVERY_BYTES_MAX, DELIVERY_MESSAGES_MAX, EvmAdapter};
-use crate::{contract::IGateway, endpoints::SeenBlock};
+use crate::{contract::IGateway, endpoints::SeenBlock, lanes::Taken};
 use alloy::{eips::BlockId, primitives::B256, providers::Provider};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -61,6 +61,16 @@ impl EvmAdapter {
             }
         };
         Ok(ProvedLeaf { leaf, head_proof, taken, current_at })
+    }
+
+    /// A lane's leaf at a block, and how many of its messages the hub is known to have taken.
+    async fn lane(
+        &self,
+        lane: LaneNumber,
+        block: &SeenBlock,
+    ) -> Result<(LaneLeaf, u64), AdapterError> {
+        let view = self.view(block);
+        tokio::try_join!(view.lane_leaf(lane), view.taken(lane))
     }
 
     /// The trie nodes that prove a lane.
@@ -175,7 +185,13 @@ impl Source for EvmAdapter {
             return Err(missing());
         }
         let newest = self.endpoints.newest().await?;
-        let leaf = self.view(&newest).lane_leaf(key.lane).await?;
+        let ((control, control_taken), (data, data_taken)) =
+            tokio::try_join!(self.lane(CONTROL_LANE, &newest), self.lane(DATA_LANE, &newest))?;
+        let taken = Taken::from([
+            (CONTROL_LANE, (control.epoch, control_taken)),
+            (DATA_LANE, (data.epoch, data_taken)),
+        ]);
+        let leaf = if key.lane == CONTROL_LANE { control } else { data };
         if epoch == leaf.epoch && size > leaf.size {
             return Err(AdapterError::NotFinal {
                 chain: self.endpoints.chain(),
@@ -184,7 +200,7 @@ impl Source for EvmAdapter {
             });
         }
         let mut sent = self.sent.lock().await;
-        sent.read(&self.endpoints, &newest).await?;
+        sent.read(&self.endpoints, &newest, &taken).await?;
         if epoch == leaf.epoch && !sent.suits(key.lane, epoch, leaf.size, leaf.root) {
             // One node's events are believed for the root that enough nodes agree on, or not at all.
             sent.distrust();
@@ -192,7 +208,6 @@ impl Source for EvmAdapter {
                 format!("one node's, of lane {}, do not make up root {}", key.lane, leaf.root);
             return Err(self.endpoints.no_answer("reading events", why));
         }
-        sent.forget(key.lane, leaf.epoch, self.view(&newest).taken(key.lane).await?);
         let most = (count.min(DELIVERY_MESSAGES_MAX), DELIVERY_BYTES_MAX);
         sent.messages(key.lane, epoch, from.0, most, size).ok_or_else(missing)
     }

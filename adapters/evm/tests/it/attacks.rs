@@ -190,6 +190,28 @@ fn a23_a_node_that_withholds_events_only_delays() {
     });
 }
 
+/// A node refuses questions for the events of many blocks, or with many answers, and says nowhere
+/// where its bounds lie: a relayer that starts anew reads the lane all the same.
+#[test]
+fn events_are_asked_for_in_pieces_that_a_node_gives() {
+    const SHARES: u64 = 12;
+    on_anvil(async |mut world| {
+        let (front, config) = world.front().await;
+        world.mine(300);
+        // A block for each.
+        world.linked.share(SHARES);
+        world.mine(100);
+        front.set(Fault::Bounds { blocks: 9, events: 3 });
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        let relayer = Relayer::start(world.linked.task(&adapter));
+        until("all messages arrive", &relayer.reports, async || {
+            world.taken_by_hub().await == SHARES
+        })
+        .await;
+        relayer.stop().await;
+    });
+}
+
 /// Honest nodes differ in what is newest: what two of three have reached counts, and nobody is
 /// called a liar. Attack: A24
 #[test]

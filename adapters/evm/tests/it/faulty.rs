@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Forges,
     /// Leaves out every event.
     Withholds,
+    /// Refuses questions for events of more blocks, or with more answers.
+    Bounds { blocks: u64, events: usize },
     /// Serves a chain with another id.
     OtherChain,
     /// Dates its newest block at this second.
@@ -113,6 +115,7 @@ async fn answer(
     let fault = *front.fault.lock().unwrap();
     let method = request["method"].as_str().unwrap_or_default().to_owned();
     let newest = request["params"][0] == "latest";
+    let spans = blocks_of(&request["params"][0]);
     let mut answer = match fault {
         Fault::Silent => {
             front.unanswered.fetch_add(1, Ordering::Relaxed);
@@ -175,6 +178,15 @@ async fn answer(
             let count = number(&answer["result"]).unwrap_or_default();
             answer["result"] = json!(format!("{:#x}", count + 5));
         }
+        (Fault::Bounds { blocks, events }, "eth_getLogs") => {
+            let found = answer["result"].as_array().map_or(0, Vec::len);
+            let blocks = spans.is_none_or(|spans| spans > blocks);
+            if blocks || found > events {
+                let why = format!("{} are too many", if blocks { "blocks" } else { "results" });
+                let error = json!({ "code": -32_602, "message": why });
+                answer = json!({ "jsonrpc": "2.0", "id": answer["id"], "error": error });
+            }
+        }
         (Fault::OtherChain, "eth_chainId") => answer["result"] = json!("0x1"),
         _ => {}
     }
@@ -188,6 +200,11 @@ fn is_tried(request: &Value, method: &str) -> bool {
         "eth_call" => ["pending", "latest"].iter().any(|tag| request["params"][1] == *tag),
         _ => false,
     }
+}
+
+/// How many blocks a question for events spans; `None` where it names no end.
+fn blocks_of(filter: &Value) -> Option<u64> {
+    Some(number(&filter["toBlock"])? - number(&filter["fromBlock"])? + 1)
 }
 
 fn number(value: &Value) -> Option<u64> {
