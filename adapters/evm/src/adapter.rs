@@ -10,10 +10,11 @@ mod source;
 
 use crate::{
     config::{Config, Finality as Final, Proof},
-    contract::{IAttestedGateway, IGateway, ValidatorSet},
+    contract::{IAttestedGateway, IGateway},
     endpoints::{Endpoints, SeenBlock},
     lanes::SentLanes,
     prove::{BeaconProver, CliqueProver, NoProver, Prover},
+    sets::NamedSets,
     submit::{Submitter, receipt},
 };
 use alloy::{
@@ -24,10 +25,7 @@ use alloy::{
 use async_trait::async_trait;
 pub use items::{ItemStanding, ItemThere};
 pub(crate) use read::{Answers, View};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU64,
-};
+use std::{collections::BTreeSet, num::NonZeroU64};
 use tokio::sync::Mutex;
 use tombolo_adapter::{
     Ability, AdapterError, Consensus, Declare, Descriptor, Finality, Limits, Privacy, Query,
@@ -60,8 +58,7 @@ pub struct EvmAdapter {
     submitter: Submitter,
     answers: Answers,
     sent: Mutex<SentLanes>,
-    /// The hub's validator sets that the gateway has named, by root.
-    sets: Mutex<BTreeMap<B256, ValidatorSet>>,
+    sets: Mutex<NamedSets>,
 }
 
 impl EvmAdapter {
@@ -118,7 +115,7 @@ impl EvmAdapter {
             submitter: Submitter::new(signer, config.evm_chain_id, config.fees),
             answers,
             sent: Mutex::new(SentLanes::new(gateway, link, config.from_block)),
-            sets: Mutex::new(BTreeMap::new()),
+            sets: Mutex::new(NamedSets::new(gateway, config.from_block)),
             endpoints,
             link,
             mode,

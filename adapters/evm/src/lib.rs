@@ -21,6 +21,7 @@ mod lanes;
 mod prove;
 mod refusal;
 pub mod sender;
+mod sets;
 mod submit;
 mod transport;
 

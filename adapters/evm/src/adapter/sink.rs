@@ -2,20 +2,16 @@
 
 use super::EvmAdapter;
 use crate::{
-    contract::{AttestedProof, HubProof, IAttestedGateway, IGateway, IHubGateway, ValidatorSet},
+    contract::{AttestedProof, HubProof, IAttestedGateway, IGateway, IHubGateway},
     convert,
     submit::ContractCall,
 };
-use alloy::{
-    primitives::U256,
-    providers::Provider,
-    rpc::types::Filter,
-    sol_types::{SolCall, SolEvent},
-};
+use alloy::{primitives::U256, sol_types::SolCall};
 use async_trait::async_trait;
 use tombolo_adapter::{AdapterError, ClientView, Landing, Sink, SubmitOutcome};
 use tombolo_types::{
     Class, Hash, Height, Refusal, UnixMillis, attested,
+    header::ValidatorSet,
     id::LinkId,
     lane::{Delivery, Message},
     transaction::{ClientUpdate, HeadProof, Misbehaviour},
@@ -46,31 +42,11 @@ impl EvmAdapter {
 
     /// The set behind a root, as the gateway has named it.
     async fn set(&self, root: Hash) -> Result<ValidatorSet, AdapterError> {
-        let root = convert::word(root);
         let mut sets = self.sets.lock().await;
-        if let Some(found) = sets.get(&root) {
+        if let Some(found) = sets.get(root) {
             return Ok(found.clone());
         }
-        let filter = Filter::new()
-            .address(self.config.gateway)
-            .event_signature(IHubGateway::ValidatorsChanged::SIGNATURE_HASH)
-            .topic1(root)
-            .from_block(self.config.from_block);
-        let node = self.endpoints.holder(&self.endpoints.newest().await?, 0).await?;
-        let found = node.get_logs(&filter).await;
-        let found =
-            found.map_err(|error| self.endpoints.failed("reading validator sets", &error))?;
-        let event = found.first().ok_or_else(|| AdapterError::NotFound {
-            chain: self.endpoints.chain(),
-            what: format!("set of the hub's validators with root {root}"),
-        })?;
-        let event = IHubGateway::ValidatorsChanged::decode_log_data(&event.inner.data);
-        let event = event.map_err(|error| AdapterError::Contradiction {
-            chain: self.endpoints.chain(),
-            why: format!("an event of the gateway is malformed: {error}"),
-        })?;
-        sets.insert(root, event.validators.clone());
-        Ok(event.validators)
+        sets.find(&self.endpoints, &self.endpoints.newest().await?, root).await
     }
 
     /// How much gas a delivery may use. Asking a node would find the least with which it succeeds,
@@ -89,7 +65,7 @@ impl EvmAdapter {
         let HeadProof { header, certificate, index, count, path } =
             HeadProof::decode(&delivery.head_proof).map_err(|error| self.refused(error.into()))?;
         let set = match self.set(header.validators_root).await {
-            Ok(set) => convert::set_back(&set),
+            Ok(set) => set,
             Err(AdapterError::NotFound { what, .. }) => {
                 let refusal = Refusal::new(Class::Proof, format!("the gateway holds no {what}"));
                 return Err(self.refused(refusal));
@@ -150,7 +126,7 @@ impl Sink for EvmAdapter {
         self.ensure_link(link)?;
         let ClientUpdate { header, certificate, next_validators } =
             ClientUpdate::decode(&update).map_err(|error| self.refused(error.into()))?;
-        let set = convert::set_back(&self.set(header.validators_root).await?);
+        let set = self.set(header.validators_root).await?;
         let certified = convert::certified(&header, &certificate, &set);
         let next = convert::set(&next_validators);
         self.call(IHubGateway::updateClientCall { certified, next }.abi_encode()).await
@@ -168,8 +144,14 @@ impl Sink for EvmAdapter {
         let (validators_root, set_since, key_epoch) = match self.mode {
             1 => {
                 let root = view.get(IHubGateway::validatorsRootCall {}).await?;
-                let set = self.set(Hash(root.0)).await?;
-                (Hash(root.0), Height(set.firstHeight), 0)
+                let set = self.set(Hash(root.0)).await.map_err(|error| match error {
+                    // The gateway holds it, so nodes leave it out.
+                    AdapterError::NotFound { what, .. } => {
+                        self.endpoints.no_answer("reading validator sets", format!("no {what}"))
+                    }
+                    other => other,
+                })?;
+                (Hash(root.0), set.first_height, 0)
             }
             _ => {
                 let keys = view.get(IAttestedGateway::nodeKeysCall {}).await?;

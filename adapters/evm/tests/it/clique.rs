@@ -2,16 +2,18 @@
 
 use crate::{
     attacks::class,
+    faulty::{Fault, Faulty},
     hub::key,
-    link::{Linked, run, until},
+    link::{Linked, data_leaf, run, until},
 };
 use alloy::{
     consensus::Header,
     primitives::{U256, keccak256},
     rlp::{Decodable as _, encode},
 };
-use tombolo_adapter::{Sink as _, suite::delivery_from};
+use tombolo_adapter::{Sink as _, Source as _, suite::delivery_from};
 use tombolo_crypto::digest;
+use tombolo_evm::{Config, Rpc};
 use tombolo_evm_core::{clique::CliqueAdvance, proof::EvmHeadProof};
 use tombolo_relayer::Reports;
 use tombolo_test_nodes::{Clique, alone};
@@ -54,7 +56,42 @@ fn a_link_opens_to_a_clique_chain_and_believes_its_members_alone() {
         assert_eq!(linked.follower().await, follower);
         hub.deliver(proved).await.unwrap();
         assert_ne!(linked.follower().await, follower);
+        a23_one_node_that_shows_the_sets_of_the_hub_is_enough(&mut linked, &network).await;
     });
+}
+
+/// The hub's validators are nowhere but in an event, which one node alters, one leaves out, and one
+/// gives for few blocks at once: a relayer that starts anew asks the next until it has the set that
+/// the gateway's root names, and delivers with it. Attack: A23
+async fn a23_one_node_that_shows_the_sets_of_the_hub_is_enough(
+    linked: &mut Linked,
+    network: &Clique,
+) {
+    let mut fronts = Vec::new();
+    for url in urls(network) {
+        fronts.push(Faulty::in_front_of(&url).await);
+    }
+    let faults = [Fault::ForgesEvents, Fault::Withholds, Fault::Bounds { blocks: 3, events: 1 }];
+    assert_eq!(fronts.len(), faults.len());
+    let rpc = Rpc::of(fronts.iter().map(|front| front.url.clone()).collect());
+    let (config, link) = (Config { rpc, ..linked.config.clone() }, linked.link);
+    let adapter = linked.adapter_of(config.clone()).await.unwrap();
+    for (front, fault) in fronts.iter().zip(faults) {
+        front.set(fault);
+    }
+    let follower = adapter.client_status(link).await.unwrap();
+    assert_eq!(follower.validators_root, digest::validators_root(&linked.hub.anchor().validators));
+
+    linked.begin(1);
+    let (hub, of_chain) = (linked.hub.adapter(), linked.follower().await);
+    let head = adapter.head(link, &of_chain).await.unwrap();
+    let first = MessageNumber(data_leaf(&head).received);
+    let delivery = delivery_from(&hub, link, DATA_LANE, first, 1, &follower).await.unwrap();
+    adapter.deliver(delivery).await.unwrap();
+    // What no node shows is no node's word that it is not there.
+    fronts[2].set(Fault::Withholds);
+    let blind = linked.adapter_of(config).await.unwrap();
+    assert_eq!(class(blind.client_status(link).await), Class::Timeout);
 }
 
 /// The same delivery, but the newest of its blocks is sealed by one who is no signer of the network.

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Forges,
     /// Leaves out every event.
     Withholds,
+    /// Alters what events tell.
+    ForgesEvents,
     /// Refuses questions for events of more blocks, or with more answers.
     Bounds { blocks: u64, events: usize },
     /// Serves a chain with another id.
@@ -177,6 +179,13 @@ async fn answer(
         (Fault::Counts, "eth_getTransactionCount") => {
             let count = number(&answer["result"]).unwrap_or_default();
             answer["result"] = json!(format!("{:#x}", count + 5));
+        }
+        (Fault::ForgesEvents, "eth_getLogs") => {
+            for event in answer["result"].as_array_mut().unwrap() {
+                let data = event["data"].as_str().unwrap();
+                let (data, last) = data.split_at(data.len() - 1);
+                event["data"] = json!(format!("{data}{}", if last == "0" { 1 } else { 0 }));
+            }
         }
         (Fault::Bounds { blocks, events }, "eth_getLogs") => {
             let found = answer["result"].as_array().map_or(0, Vec::len);
