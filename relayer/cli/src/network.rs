@@ -27,7 +27,7 @@ use tombolo_crypto::{client::genesis_anchor, digest, secp256k1::SecretKey};
 use tombolo_islet::signer::random;
 use tombolo_node::{
     config::RawKey,
-    keys::{Cost, Keystore, Passphrase, PassphraseSource, generate},
+    keys::{Cost, KeyError, Keystore, Passphrase, PassphraseSource},
 };
 use tombolo_proto::client::LedgerClient;
 use tombolo_types::{Address, id::AssetId};
@@ -121,7 +121,8 @@ impl Network {
         });
         let network = Self { home, parts };
         let islets = vec![Self::end(network.part(SEATTLE)?), Self::end(network.part(MAUNA_LOA)?)];
-        network.write_relayer(RELAYER, &keys[RELAYER], &passphrase, islets)?;
+        network.keep_key(RELAYER, RELAYER, &keys[RELAYER])?;
+        network.write_relayer(RELAYER, islets)?;
         for name in STAKEHOLDERS {
             network.write_swap_party(name, &keys[name], &passphrase)?;
         }
@@ -191,15 +192,9 @@ impl Network {
         Ok(())
     }
 
-    fn write_relayer(
-        &self,
-        part: &str,
-        key: &SecretKey,
-        passphrase: &Passphrase,
-        chains: Vec<relayer_config::RawEnd>,
-    ) -> anyhow::Result<()> {
+    /// The words of a relayer whose key is kept.
+    fn write_relayer(&self, part: &str, chains: Vec<relayer_config::RawEnd>) -> anyhow::Result<()> {
         let home = self.home.join(part);
-        Keystore::new(home.join("keys")).import(RELAYER, key, passphrase, Cost::DEVNET)?;
         let config = relayer_config::RawConfig {
             home: home.clone(),
             key: RawKey {
@@ -216,10 +211,11 @@ impl Network {
         write_private(&home.join("config.toml"), &toml::to_string(&config)?)
     }
 
-    /// Makes one more relayer, with a key of its own; it serves nothing yet.
+    /// Makes one more relayer, with a key of its own; it serves nothing yet. It is a part of the
+    /// network once all of it is there, and what an attempt that broke off has left is used.
     pub(crate) fn add_relayer(&mut self, name: &str) -> anyhow::Result<()> {
         ensure!(self.part(name).is_err(), "the network has a part named {name} already");
-        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        self.own_key(name, RELAYER)?;
         self.parts.push(Part {
             name: name.into(),
             kind: RELAYER.into(),
@@ -228,7 +224,7 @@ impl Network {
             metrics: None,
             process: None,
         });
-        self.write_relayer(name, &generate()?, &passphrase, Vec::new())?;
+        self.write_relayer(name, Vec::new())?;
         self.save()
     }
 
@@ -292,22 +288,43 @@ impl Network {
         Ok(all.into_iter().filter(|(name, _)| STAKEHOLDERS.contains(&name.as_str())))
     }
 
-    /// Keeps a key with those of a relayer, under their passphrase.
+    fn keys_of(&self, relayer: &str) -> anyhow::Result<(Keystore, Passphrase)> {
+        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
+        Ok((Keystore::new(self.home.join(relayer).join("keys")), passphrase))
+    }
+
+    /// Keeps a key with those of a relayer, under their passphrase; one that is kept already, by an
+    /// attempt that broke off, stays.
     pub(crate) fn keep_key(
         &self,
         relayer: &str,
         name: &str,
         key: &SecretKey,
     ) -> anyhow::Result<()> {
-        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
-        let keys = Keystore::new(self.home.join(relayer).join("keys"));
-        Ok(keys.import(name, key, &passphrase, Cost::DEVNET)?)
+        let (keys, passphrase) = self.keys_of(relayer)?;
+        match keys.import(name, key, &passphrase, Cost::DEVNET) {
+            Err(KeyError::Exists { .. })
+                if keys.load(name, &passphrase)?.address() == key.address() =>
+            {
+                Ok(())
+            }
+            kept => Ok(kept?),
+        }
     }
 
     /// A key of a relayer.
     pub(crate) fn key_of(&self, relayer: &str, name: &str) -> anyhow::Result<SecretKey> {
-        let passphrase = PassphraseSource::File(self.home.join(PASSPHRASE)).read()?;
-        Ok(Keystore::new(self.home.join(relayer).join("keys")).load(name, &passphrase)?)
+        let (keys, passphrase) = self.keys_of(relayer)?;
+        Ok(keys.load(name, &passphrase)?)
+    }
+
+    /// A key of a relayer, which is made where there is none of this name.
+    pub(crate) fn own_key(&self, relayer: &str, name: &str) -> anyhow::Result<SecretKey> {
+        let (keys, passphrase) = self.keys_of(relayer)?;
+        match keys.create(name, &passphrase, Cost::DEVNET) {
+            Err(KeyError::Exists { .. }) => Ok(keys.load(name, &passphrase)?),
+            made => Ok(made?),
+        }
     }
 
     /// Starts a part.

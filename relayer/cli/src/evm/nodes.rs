@@ -13,7 +13,6 @@ use std::{net::SocketAddr, path::PathBuf};
 use tombolo_crypto::{digest, secp256k1::SecretKey};
 use tombolo_evm::deploy::Deployer;
 use tombolo_hub::govern::{Act, NewIdentity};
-use tombolo_node::keys::generate;
 use tombolo_relayer::attest::prove;
 use tombolo_types::{
     Address,
@@ -126,14 +125,7 @@ impl LinkNodes {
             if network.part(&part).is_err() {
                 network.add_relayer(&part)?;
             }
-            let account = match network.key_of(&part, &known.evm.account) {
-                Ok(account) => account,
-                Err(_) => {
-                    let account = generate()?;
-                    network.keep_key(&part, &known.evm.account, &account)?;
-                    account
-                }
-            };
+            let account = network.own_key(&part, &known.evm.account)?;
             let key = network.key_of(&part, RELAYER)?;
             register(hub, parties, key.address(), &part).await?;
             let paid = account.address().0.into();
