@@ -27,9 +27,13 @@ use alloy::{
     sol_types::{SolCall, SolConstructor},
 };
 use serde::Deserialize;
+use std::time::Duration;
 use tombolo_adapter::AdapterError;
 use tombolo_evm_core::{beacon::BeaconAnchor, clique::CliqueAnchor, follow};
-use tombolo_types::{Class, Hash, Refusal, header::Anchor};
+use tombolo_types::{Class, Hash, Refusal, header::Anchor, lane::CONTROL_LANE};
+
+/// How long to wait for a block before the chain is looked at all the same.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 
 /// What the compiler made of each contract; adapters/evm/contracts/artifacts.
 mod artifact {
@@ -125,8 +129,6 @@ pub struct Deployed {
     pub registry: Address,
     /// Two-phase commit.
     pub vault: Address,
-    /// The block in which the last of them, and Hello, stand.
-    pub block: u64,
     /// The hash of the gateway's code, which every head proves.
     pub code_hash: B256,
 }
@@ -158,7 +160,8 @@ impl Deployer {
         Ok(Self { endpoints, submitter, evm_chain_id, genesis })
     }
 
-    /// Creates a gateway, its control, registry and vault, and has it say Hello.
+    /// Creates a gateway, its control, registry and vault, in blocks that need not be final. It links
+    /// to nothing before it has said [`Self::hello`].
     ///
     /// # Errors
     /// [`AdapterError::Refused`] where a contract refuses what it shall be born with;
@@ -206,15 +209,60 @@ impl Deployer {
         let callees = new.callees.clone();
         let arguments = Vault::constructorCall { gateway, callees }.abi_encode();
         self.create(artifact::VAULT, arguments, vault).await?;
-        let hello = ContractCall {
-            to: Some(control),
-            data: IControl::helloCall {}.abi_encode().into(),
-            value: U256::ZERO,
-            gas: None,
-        };
-        let block = self.submitter.submit(&self.endpoints, hello).await?.height.0;
         let code_hash = self.code_hash(gateway).await?;
-        Ok(Deployed { gateway, control, registry, vault, block, code_hash })
+        Ok(Deployed { gateway, control, registry, vault, code_hash })
+    }
+
+    /// Has a gateway say Hello where it has not, and waits until that is final.
+    ///
+    /// # Errors
+    /// [`AdapterError::NoAnswer`]; [`AdapterError::Contradiction`] where that is no gateway.
+    pub async fn hello(&self, deployed: &Deployed) -> Result<(), AdapterError> {
+        let (gateway, control) = (deployed.gateway, deployed.control);
+        loop {
+            let seen = self.endpoints.noticed();
+            if self.has_greeted(gateway).await? {
+                return Ok(());
+            }
+            if self.may_greet(gateway).await? {
+                let data = IControl::helloCall {}.abi_encode().into();
+                let call = ContractCall { to: Some(control), data, value: U256::ZERO, gas: None };
+                match self.submitter.submit(&self.endpoints, call).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) if self.may_greet(gateway).await? => return Err(error),
+                    // That of an attempt before this one has come into a block meanwhile.
+                    Err(_) => {}
+                }
+            }
+            self.endpoints.other_block(seen, LOOK_AFTER).await?;
+        }
+    }
+
+    /// Whether a gateway has said Hello in a final block.
+    async fn has_greeted(&self, gateway: Address) -> Result<bool, AdapterError> {
+        let (block, answers) = (self.endpoints.newest().await?, Answers::default());
+        let view = View::at((&self.endpoints, &answers), gateway, &block);
+        match view.get(IGateway::laneLeafCall { lane: CONTROL_LANE.0 }).await {
+            Ok(leaf) => Ok(leaf.size > 0),
+            Err(AdapterError::NotFinal { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the newest block of one node, final or not, has a gateway that has said nothing yet.
+    async fn may_greet(&self, gateway: Address) -> Result<bool, AdapterError> {
+        let call = IGateway::laneLeafCall { lane: CONTROL_LANE.0 }.abi_encode();
+        let call = TransactionRequest::default().with_to(gateway).with_input(call);
+        let answer = self.endpoints.any().call(call).await;
+        let answer = answer.map_err(|error| self.endpoints.failed("reading a lane", &error))?;
+        if answer.is_empty() {
+            return Ok(false);
+        }
+        let leaf = IGateway::laneLeafCall::abi_decode_returns(&answer).map_err(|error| {
+            let why = format!("{gateway} is no gateway: {error}");
+            AdapterError::Contradiction { chain: self.endpoints.chain(), why }
+        })?;
+        Ok(leaf.size == 0)
     }
 
     /// A trusted start for the hub's client of a Clique chain with this period and epoch: the newest
@@ -255,31 +303,43 @@ impl Deployer {
         self.submitter.address()
     }
 
-    /// A gateway that was created before, with its mode; its block is the newest.
+    /// A gateway that was created before, with its mode, once that is final.
     ///
     /// # Errors
     /// [`AdapterError::NotFound`] where there is no gateway; [`AdapterError::NoAnswer`].
     pub async fn deployed(&self, gateway: Address) -> Result<(u8, Deployed), AdapterError> {
-        let block = self.endpoints.newest().await?;
-        let answers = Answers::default();
-        let view = View::at((&self.endpoints, &answers), gateway, &block);
-        let missing = |error| match error {
-            AdapterError::Refused { .. } | AdapterError::Contradiction { .. } => {
-                let what = format!("gateway at {gateway}");
-                AdapterError::NotFound { chain: self.endpoints.chain(), what }
+        loop {
+            let seen = self.endpoints.noticed();
+            match self.final_gateway(gateway).await {
+                Err(AdapterError::NotFinal { .. })
+                    if self.code_hash(gateway).await? != KECCAK256_EMPTY =>
+                {
+                    self.endpoints.other_block(seen, LOOK_AFTER).await?;
+                }
+                Err(
+                    AdapterError::NotFinal { .. }
+                    | AdapterError::Refused { .. }
+                    | AdapterError::Contradiction { .. },
+                ) => {
+                    let what = format!("gateway at {gateway}");
+                    return Err(AdapterError::NotFound { chain: self.endpoints.chain(), what });
+                }
+                found => return found,
             }
-            other => other,
-        };
-        let mode = view.get(IGateway::modeCall {}).await.map_err(missing)?;
+        }
+    }
+
+    async fn final_gateway(&self, gateway: Address) -> Result<(u8, Deployed), AdapterError> {
+        let (block, answers) = (self.endpoints.newest().await?, Answers::default());
+        let view = View::at((&self.endpoints, &answers), gateway, &block);
         let deployed = Deployed {
             gateway,
-            control: view.get(IGateway::controlCall {}).await.map_err(missing)?,
-            registry: view.get(IGateway::registryCall {}).await.map_err(missing)?,
-            vault: view.get(IGateway::vaultCall {}).await.map_err(missing)?,
-            block: block.number,
+            control: view.get(IGateway::controlCall {}).await?,
+            registry: view.get(IGateway::registryCall {}).await?,
+            vault: view.get(IGateway::vaultCall {}).await?,
             code_hash: self.code_hash(gateway).await?,
         };
-        Ok((mode, deployed))
+        Ok((view.get(IGateway::modeCall {}).await?, deployed))
     }
 
     /// What the account holds, in wei.

@@ -321,6 +321,7 @@ impl Gateway {
             callees: Vec::new(),
         };
         let deployed = deployer.gateway(&new).await.unwrap();
+        deployer.hello(&deployed).await.unwrap();
         let gateway = deployed.gateway;
         let genesis = genesis.0.into();
         let config =

@@ -19,7 +19,7 @@ pub(crate) struct RawEvm {
     pub(crate) genesis: String,
     /// The gateway contract.
     pub(crate) gateway: String,
-    /// The block in which the gateway was created.
+    /// The block in which the gateway was created, or an earlier one.
     pub(crate) from_block: u64,
     /// The name of the key, in the relayer's keystore, of the account that pays.
     pub(crate) account: String,

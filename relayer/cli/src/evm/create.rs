@@ -128,7 +128,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "link": link.to_string(), "chain": chain.to_string(), "mode": plan.mode,
             "gateway": deployed.gateway.to_string(), "control": deployed.control.to_string(),
             "registry": deployed.registry.to_string(), "vault": deployed.vault.to_string(),
-            "block": deployed.block, "code_hash": deployed.code_hash.to_string(),
+            "from_block": plan.known.evm.from_block, "code_hash": deployed.code_hash.to_string(),
         }));
     } else {
         println!("link {link} to {} is open", plan.known.evm.name);
@@ -293,22 +293,28 @@ impl Plan {
         Ok(Created { deployed, link, relayers })
     }
 
-    /// The gateway, which is written down as soon as it is there.
+    /// The gateway, which is written down as soon as it stands, and has said Hello in a final block.
     async fn gateway(&mut self, nodes: Option<&LinkNodes>) -> anyhow::Result<Deployed> {
-        if let Some(gateway) = self.begun()? {
-            let (mode, deployed) = self.deployer.deployed(gateway.0.into()).await?;
-            ensure!(
-                mode == self.mode,
-                "gateway {gateway} was created for mode {mode}; go on with --mode {mode}"
-            );
-            return Ok(deployed);
-        }
-        let next = self.next_gateway().await?;
-        let deployed = self.create_gateway(self.link(next), nodes).await?;
-        self.known.evm.gateway = deployed.gateway.to_string();
-        // The contracts stand in blocks before that of their last call.
-        self.known.evm.from_block = deployed.block.saturating_sub(256);
-        self.known.write(&self.network)?;
+        let deployed = match self.begun()? {
+            Some(gateway) => {
+                let (mode, deployed) = self.deployer.deployed(gateway.0.into()).await?;
+                ensure!(
+                    mode == self.mode,
+                    "gateway {gateway} was created for mode {mode}; go on with --mode {mode}"
+                );
+                deployed
+            }
+            None => {
+                // Nothing of the gateway is below: it is created later, and this block stays.
+                self.known.evm.from_block = self.deployer.endpoints().newest().await?.number;
+                let next = self.next_gateway().await?;
+                let deployed = self.create_gateway(self.link(next), nodes).await?;
+                self.known.evm.gateway = deployed.gateway.to_string();
+                self.known.write(&self.network)?;
+                deployed
+            }
+        };
+        self.deployer.hello(&deployed).await?;
         Ok(deployed)
     }
 
