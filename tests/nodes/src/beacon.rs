@@ -1,7 +1,9 @@
 //! A proof-of-stake network of one geth and one Lodestar, with the minimal preset and Capella.
 
 use crate::{
-    Kind, Rpc, Sender, hash, number,
+    Kind, Rpc, Sender,
+    geth::websocket,
+    hash, number,
     process::{Process, free_port, run, wait_until},
 };
 use serde_json::{Value, json};
@@ -67,6 +69,7 @@ impl Beacon {
             .arg(home.join("geth"))
             .args(["--networkid", &CHAIN_ID.to_string(), "--http", "--http.addr", "127.0.0.1"])
             .args(["--http.port", &port.to_string(), "--http.api", "eth,net,web3,debug"])
+            .args(websocket(&port.to_string(), "eth,net,web3,debug"))
             .args(["--authrpc.addr", "127.0.0.1", "--authrpc.port", &engine.to_string()])
             .arg("--authrpc.jwtsecret")
             .arg(home.join("jwt"))

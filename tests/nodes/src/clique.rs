@@ -2,6 +2,7 @@
 
 use crate::{
     Kind, Rpc, Sender, bytes,
+    geth::websocket,
     process::{Process, free_port, run, wait_until},
     quantity,
 };
@@ -225,6 +226,7 @@ fn start(
         .args(["--nodiscover", "--netrestrict", "127.0.0.0/8", "--nat", "none"])
         .args(["--http", "--http.addr", "127.0.0.1", "--http.port", &port.to_string()])
         .args(["--http.api", "eth,net,web3,clique,admin,debug,miner,txpool"])
+        .args(websocket(&port.to_string(), "eth,net,web3,clique,debug"))
         .args(["--authrpc.addr", "127.0.0.1", "--authrpc.port", &free_port().to_string()])
         .args(["--ipcdisable", "--cache", "64", "--maxpeers", "8"])
         .args(["--miner.etherbase", &address.to_string(), "--unlock", &address.to_string()])

@@ -57,3 +57,9 @@ impl GethDev {
         sender
     }
 }
+
+/// The words by which a geth serves these parts of its interface over a WebSocket, on the port of that
+/// over HTTP.
+pub(crate) fn websocket<'w>(port: &'w str, parts: &'w str) -> [&'w str; 7] {
+    ["--ws", "--ws.addr", "127.0.0.1", "--ws.port", port, "--ws.api", parts]
+}

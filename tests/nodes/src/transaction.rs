@@ -41,6 +41,12 @@ impl Sender {
         self.key.address()
     }
 
+    /// The key of the account, in hexadecimal. It guards nothing.
+    #[must_use]
+    pub fn key(&self) -> String {
+        hex::encode(self.key.to_bytes())
+    }
+
     /// Sends a call, or creates a contract where there is no `to`; waits until it is in a block, and
     /// gives the receipt of its success.
     pub fn send(&self, to: Option<Address>, data: &[u8]) -> Value {
