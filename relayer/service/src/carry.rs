@@ -193,7 +193,12 @@ async fn begin_delivery<'t>(
     let (messages, range) = if count == 0 {
         (Vec::new(), empty_range())
     } else {
-        source.messages(key, proved.leaf.epoch, first, count, size).await?
+        // The source gives as much as one delivery to itself may hold.
+        let limits = &sink.descriptor().limits;
+        let ask = |count| source.messages(key, proved.leaf.epoch, first, count, size);
+        let found = ask(count.min(limits.batch_messages_max)).await?;
+        let fit = fitting(&found.0, limits.batch_bytes_max);
+        if fit < found.0.len() { ask(fit as u64).await? } else { found }
     };
     let brought = messages.len() as u64;
     let hop = Hop { task, to, sight, key };
@@ -225,6 +230,16 @@ async fn begin_delivery<'t>(
         Landed { end: to, what, result }
     };
     Ok(Box::pin(flight))
+}
+
+/// How many of these messages fit into so many bytes; the first always does.
+fn fitting(messages: &[Vec<u8>], bytes_max: u64) -> usize {
+    let mut bytes = 0u64;
+    let fits = |message: &&Vec<u8>| {
+        bytes = bytes.saturating_add(message.len() as u64);
+        bytes <= bytes_max
+    };
+    messages.iter().take_while(fits).count().max(1)
 }
 
 /// Where messages go, for the spans that say so.
@@ -296,4 +311,17 @@ fn operation_of(body: &Body) -> Option<GlobalId> {
 
 fn empty_range() -> tombolo_types::lane::RangeProof {
     tombolo_types::lane::RangeProof { left: Vec::new(), right: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_holds_what_its_destination_takes() {
+        let messages: Vec<_> = [40, 40, 20, 1].map(|bytes| vec![0; bytes]).into();
+        for (bytes_max, fit) in [(1, 1), (40, 1), (79, 1), (80, 2), (100, 3), (101, 4), (200, 4)] {
+            assert_eq!(fitting(&messages, bytes_max), fit, "{bytes_max}");
+        }
+    }
 }
