@@ -1,11 +1,10 @@
-//! anvil, Foundry's development node of Ethereum: where it is, how it runs beside the others, and how
-//! it is linked.
+//! anvil, Foundry's development node of Ethereum: where it is, and how it runs beside the others.
 
 use crate::{
-    evm::{Created, Known, Plan, RawEvm, RawProof},
+    evm::{Known, RawEvm, RawProof},
     party::until,
     process::{Lives, Process, free_ports},
-    setup::{PATIENCE, Parties, Running},
+    setup::{PATIENCE, Running},
 };
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -19,6 +18,8 @@ use tombolo_types::Hash;
 
 /// The first of the keys that anvil gives funds to: published, guards nothing.
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// What it gives each of its accounts where it is measured, in ether.
+const BALANCE: &str = "1000000000";
 /// Where `tests/nodes/foundry.sh` puts it, below the cache of nodes.
 const CACHED: &str = "foundry-1.7.1/bin/anvil";
 
@@ -91,18 +92,6 @@ pub(crate) fn log_of(home: &Path) -> PathBuf {
     home.join("logs").join("anvil.log")
 }
 
-/// Links it in mode 2: nobody can prove the heads of a development node. The relayer is started anew.
-pub(crate) async fn link(running: &mut Running, known: Known) -> anyhow::Result<Created> {
-    let mut plan = Plan::by_one_node(running.network.clone(), known).await?;
-    let link = plan.create().await?;
-    running.relayer.stop().await;
-    running.start_relayer().await?;
-    plan.open(link.link).await?;
-    // The plan has signed for the same parties: their next nonces are asked for anew.
-    running.parties = Parties::of(&running.network)?;
-    Ok(link)
-}
-
 fn start_process(
     program: &Path,
     port: u16,
@@ -131,8 +120,8 @@ pub(crate) struct Arguments {
     accounts: PathBuf,
     /// The process that has started this one.
     parent: u32,
-    /// How much gas its blocks shall hold. With this it says each request on a line, and knows the
-    /// limit of EIP-7825 for a transaction.
+    /// How much gas its blocks shall hold. With this it says each request on a line, knows the limit
+    /// of EIP-7825 for a transaction, and gives accounts more than any load spends.
     #[arg(long)]
     gas_limit: Option<u64>,
     /// End when the process ends that has started this one.
@@ -151,7 +140,10 @@ pub(crate) fn become_anvil(arguments: &Arguments) -> anyhow::Result<()> {
     command.args(["--host", "127.0.0.1", "--port", &arguments.port.to_string()]);
     command.args(["--block-time", "1", "--config-out"]).arg(&arguments.accounts);
     match arguments.gas_limit {
-        Some(gas) => command.args(["--enable-tx-gas-limit", "--gas-limit", &gas.to_string()]),
+        Some(gas) => {
+            let gas = gas.to_string();
+            command.args(["--enable-tx-gas-limit", "--gas-limit", &gas, "--balance", BALANCE])
+        }
         None => command.arg("--silent"),
     };
     // Where the errors of all parts go.

@@ -1,5 +1,5 @@
 //! Measures the network of the demonstration: shares and two-phase commits per second, and with
-//! `--with evm` what passes between it and an EVM chain.
+//! `--with evm` what passes between it and an EVM chain, started for it or running already.
 //!
 //! Real processes on loopback, real disks, real signatures; the load is made by this process and
 //! counted in the result. Nothing here judges a number: a measurement is no test.
@@ -13,15 +13,16 @@ mod share;
 
 use crate::{network::Network, node::until_asked_to_end, output, process::Lives, setup::Running};
 use anyhow::Context as _;
-use evm::Harbour;
+use evm::{Choice, Harbour};
 use load::{Load, Measured};
-use report::{ChainReport, Report};
+use report::Report;
 use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: tombolo bench --shares 20000 --commits 500 > results.md
-         tombolo bench --with evm --shares 0 --commits 0")]
+         tombolo bench --with evm --shares 0 --commits 0
+         tombolo bench --with evm --shares 0 --commits 0 --evm-rpc ws://127.0.0.1:8546 --evm-key-file key.hex --proof clique --clique-period 1 --finality-depth 2")]
 pub(crate) struct Arguments {
     /// How many new open items are submitted and shared; 0 leaves this out.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -54,16 +55,17 @@ pub(crate) struct Arguments {
 /// A kind of chain beside the islets.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum With {
-    /// anvil, linked in mode 2.
+    /// anvil, linked in mode 2, or the chain of `--evm-rpc`.
     Evm,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let cancel = until_asked_to_end(Lives::Alone);
-    if arguments.with == Some(With::Evm) {
-        // Before anything is started.
-        arguments.evm.program()?;
-    }
+    // Before anything is started.
+    let chain = match arguments.with {
+        Some(With::Evm) => Some(arguments.evm.choose()?),
+        None => None,
+    };
     let temporary = match &arguments.home {
         Some(_) => None,
         None => Some(
@@ -80,7 +82,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     eprintln!("starting hub, two islets and a relayer in {}", home.display());
     let mut running = Running::start(Network::create(&home, 1)?, Lives::WithParent).await?;
-    let measured = measure(&mut running, &arguments, &cancel).await;
+    let measured = measure(&mut running, &arguments, chain, &cancel).await;
     running.stop().await;
     let report = measured?;
     if arguments.json {
@@ -94,6 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn measure(
     running: &mut Running,
     arguments: &Arguments,
+    chain: Option<Choice>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<Report> {
     let work = async {
@@ -119,14 +122,17 @@ async fn measure(
             let load = load("two-phase commits", arguments.commits, arguments.commits_in_flight);
             phases.push(commit::measure(running, &load, links).await?);
         }
-        let mut chain = None;
-        if arguments.with == Some(With::Evm) {
-            let harbour = Harbour::open(running, &arguments.evm, schema).await?;
-            let within = Duration::from_secs(arguments.seconds_max);
-            let (quiet, measured) = harbour.measure(running, &arguments.evm, within).await?;
-            phases.extend(measured);
-            chain = Some(ChainReport { gas_limit: harbour.gas_limit(), quiet });
-        }
+        let chain = match chain {
+            None => None,
+            Some(choice) => {
+                let within = Duration::from_secs(arguments.seconds_max);
+                let evm = &arguments.evm;
+                let harbour = Harbour::open(running, (choice, evm), schema, within).await?;
+                let (quiet, measured) = harbour.measure(running, evm, within).await?;
+                phases.extend(measured);
+                Some(harbour.report(quiet))
+            }
+        };
         let machine = machine::Machine::read(&running.network.home);
         anyhow::Ok(Report { machine, phases, chain })
     };

@@ -11,9 +11,14 @@ mod metadata;
 mod nodes;
 mod prove;
 
-use crate::network::Network;
+use crate::{
+    network::Network,
+    setup::{Parties, Running},
+};
+pub(crate) use add::{Heads, read_key};
 pub(crate) use config::{EvmEnd, RawEvm, RawProof};
-pub(crate) use create::{BACKLOG_MAX, Created, Plan};
+use create::Plan;
+pub(crate) use create::{BACKLOG_MAX, Created};
 pub(crate) use ends::Ends;
 pub(crate) use known::{Htlc, Known};
 use tombolo_types::id::ChainId;
@@ -71,4 +76,17 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
 /// The id of an EVM chain that a network knows.
 pub(crate) fn chain_of(network: &Network, name: &str) -> anyhow::Result<ChainId> {
     Known::read(network, name)?.chain()
+}
+
+/// Links a chain, in mode 1 or 2, to a network whose parts this process has started; the relayer is
+/// started anew.
+pub(crate) async fn link(running: &mut Running, known: Known, mode: u8) -> anyhow::Result<Created> {
+    let mut plan = Plan::unshared(running.network.clone(), known, mode).await?;
+    let link = plan.create().await?;
+    running.relayer.stop().await;
+    running.start_relayer().await?;
+    plan.open(link.link).await?;
+    // The plan has signed for the same parties: their next nonces are asked for anew.
+    running.parties = Parties::of(&running.network)?;
+    Ok(link)
 }

@@ -285,7 +285,8 @@ async fn warm_up(
     first: impl AsyncFnOnce(&Flights) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     first(flights).await?;
-    tokio::time::timeout(PATIENCE, flights.take_room(load.in_flight))
+    // A chain may take minutes until it is final.
+    tokio::time::timeout(load.within.max(PATIENCE), flights.take_room(load.in_flight))
         .await
         .context("it is not finished")??;
     flights.begin(load.in_flight);

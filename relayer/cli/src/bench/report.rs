@@ -1,12 +1,14 @@
 //! The result, as a section of `docs/benchmarks.md` and as JSON.
 
 use super::{
-    evm::{ChainUse, Quiet},
+    evm::{ChainUse, Hearing, Quiet},
     load::{Measured, percentile},
     machine::Machine,
 };
+use crate::evm::RawProof;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, time::Duration};
+use tombolo_evm::Finality;
 
 /// All that was measured in one run.
 pub(super) struct Report {
@@ -18,8 +20,15 @@ pub(super) struct Report {
 
 /// What was measured of a chain beside the islets, apart from the loads.
 pub(super) struct ChainReport {
+    /// How it is linked, how its heads are proved, and when they are final.
+    pub(super) mode: u8,
+    pub(super) proof: RawProof,
+    pub(super) finality: Finality,
+    /// How its blocks were followed.
+    pub(super) hearing: Hearing,
     /// How much gas a block holds.
     pub(super) gas_limit: u64,
+    pub(super) between_blocks: Duration,
     pub(super) quiet: Vec<Quiet>,
 }
 
@@ -122,6 +131,31 @@ impl Report {
 
 impl ChainReport {
     fn write(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "\nThe chain is linked in mode {}; its heads are {}, and final {}. Its blocks come {:.1} s \
+             apart and hold {} gas each. Its node {}.",
+            self.mode,
+            match self.proof {
+                RawProof::None => "attested by one node",
+                RawProof::Clique => "proved by the seals of Clique",
+                RawProof::Beacon => "proved by sync committees",
+            },
+            match self.finality {
+                Finality::Tag => "as it says itself".to_owned(),
+                Finality::Depth(0) => "at once".to_owned(),
+                Finality::Depth(depth) => format!("under {depth} blocks"),
+            },
+            self.between_blocks.as_secs_f64(),
+            self.gas_limit,
+            match self.hearing {
+                Hearing::Told => "tells of its blocks over a WebSocket",
+                Hearing::Asked => "is asked for its newest block 20 times a second",
+            }
+        )?;
+        if self.quiet.is_empty() {
+            return Ok(());
+        }
         writeln!(text, "\nOne at a time, beyond what the ledgers take for themselves:\n")?;
         writeln!(
             text,
@@ -140,7 +174,7 @@ impl ChainReport {
                 millis(percentile(whole, 99)),
             )?;
         }
-        writeln!(text, "\nBlocks of the chain hold {} gas.", self.gas_limit)
+        Ok(())
     }
 
     fn to_json(&self) -> Value {
@@ -150,7 +184,20 @@ impl ChainReport {
                 "added_ms": latency_json(added), "whole_ms": latency_json(whole),
             })
         });
-        json!({ "gas_limit": self.gas_limit, "one_at_a_time": quiet.collect::<Vec<_>>() })
+        let depth = match self.finality {
+            Finality::Tag => None,
+            Finality::Depth(depth) => Some(depth),
+        };
+        let followed_by = match self.hearing {
+            Hearing::Told => "notifications",
+            Hearing::Asked => "polling",
+        };
+        json!({
+            "mode": self.mode, "proof": self.proof, "finality_depth": depth,
+            "followed_by": followed_by,
+            "gas_limit": self.gas_limit, "block_ms": millis(self.between_blocks),
+            "one_at_a_time": quiet.collect::<Vec<_>>(),
+        })
     }
 }
 
@@ -169,13 +216,16 @@ fn write_chain_use(text: &mut String, used: &ChainUse, pieces: usize) -> std::fm
     write!(
         text,
         "On the chain, in {blocks} blocks: {deliveries} deliveries ({in_one_block} in one block at the \
-         most, {reverted} reverted), {:.0} gas a piece;",
+         most, {reverted} reverted), {:.0} gas a piece",
         each(delivery_gas, pieces as u64)
     )?;
     if *sent > 0 {
-        write!(text, " {sent} shares sent, {:.0} gas each;", each(sent_gas, *sent))?;
+        write!(text, "; {sent} shares sent, {:.0} gas each", each(sent_gas, *sent))?;
     }
-    writeln!(text, " {requests} requests, {:.2} a piece.", each(requests, pieces as u64))
+    if let Some(requests) = requests {
+        write!(text, "; {requests} requests, {:.2} a piece", each(requests, pieces as u64))?;
+    }
+    writeln!(text, ".")
 }
 
 fn latency_json(ascending: &[Duration]) -> Value {
@@ -211,9 +261,13 @@ fn phase_json(phase: &Measured) -> Value {
 }
 
 fn chain_use_json(used: &ChainUse) -> Value {
-    json!({
+    let mut json = json!({
         "blocks": used.blocks, "deliveries": used.deliveries, "delivery_gas": used.delivery_gas,
         "reverted": used.reverted, "in_one_block": used.in_one_block, "sent": used.sent,
-        "sent_gas": used.sent_gas, "requests": used.requests,
-    })
+        "sent_gas": used.sent_gas,
+    });
+    if let Some(requests) = used.requests {
+        json["requests"] = requests.into();
+    }
+    json
 }

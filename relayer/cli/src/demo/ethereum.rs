@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     anvil,
-    evm::{Created, Known, declare},
+    evm::{self, Created, Known, declare},
     network::{STAKEHOLDERS, coin},
     party::{Party, until},
     process::{Lives, Process},
@@ -99,7 +99,7 @@ async fn linked(
     let mut created = None;
     timeline
         .step("link ethereum to the hub, by one trusted node", async {
-            let link = anvil::link(running, ethereum.known.clone()).await?;
+            let link = evm::link(running, ethereum.known.clone(), 2).await?;
             // With its gateway.
             ethereum.known = Known::read(&running.network, NAME)?;
             let done = Done::so("four contracts; nothing bounds the node, and each record says so");

@@ -4,7 +4,7 @@ use super::{RawEvm, config::RawProof, known::Known};
 use crate::{network::Network, output};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_evm::Finality;
 
@@ -25,6 +25,20 @@ pub(crate) struct Arguments {
     /// A file with the key of the account that pays there, in hexadecimal. It is kept encrypted.
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
+    #[command(flatten)]
+    heads: Heads,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said of a chain besides its nodes: when its blocks are final, how that is proved, and what
+/// is paid there at the most.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Heads {
     /// Blocks on top that make a block final. Default: the chain says itself what is final.
     #[arg(long, value_name = "BLOCKS")]
     finality_depth: Option<u64>,
@@ -43,12 +57,30 @@ pub(crate) struct Arguments {
     /// The most that is ever paid for one gas, in gwei. Default: 500.
     #[arg(long, value_name = "GWEI")]
     max_fee_gwei: Option<u64>,
-    /// Only say what would be done.
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+}
+
+impl Heads {
+    /// A chain of this name with these nodes, before they were asked which it is.
+    pub(crate) fn of_chain(self, name: &str, rpc: Vec<String>) -> Known {
+        Known {
+            clique_period: self.clique_period,
+            clique_epoch: match self.proof {
+                RawProof::Clique => Some(self.clique_epoch.unwrap_or(30_000)),
+                RawProof::None | RawProof::Beacon => None,
+            },
+            evm: RawEvm {
+                name: name.into(),
+                rpc,
+                account: name.into(),
+                finality_depth: self.finality_depth,
+                proof: Some(self.proof),
+                beacon: self.beacon,
+                max_fee_gwei: self.max_fee_gwei,
+                ..RawEvm::default()
+            },
+            htlc: None,
+        }
+    }
 }
 
 /// Asks the chain's nodes what they serve, and writes it down with the account's key.
@@ -60,24 +92,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         arguments.name
     );
     let key = read_key(&arguments.key_file)?;
-    let mut known = Known {
-        clique_period: arguments.clique_period,
-        clique_epoch: match arguments.proof {
-            RawProof::Clique => Some(arguments.clique_epoch.unwrap_or(30_000)),
-            RawProof::None | RawProof::Beacon => None,
-        },
-        evm: RawEvm {
-            name: arguments.name.clone(),
-            rpc: arguments.rpc,
-            account: arguments.name,
-            finality_depth: arguments.finality_depth,
-            proof: Some(arguments.proof),
-            beacon: arguments.beacon,
-            max_fee_gwei: arguments.max_fee_gwei,
-            ..RawEvm::default()
-        },
-        htlc: None,
-    };
+    let mut known = arguments.heads.of_chain(&arguments.name, arguments.rpc);
     known.identify().await?;
     // Every node is asked here, not only the first.
     let deployer = known.deployer(&key).await?;
@@ -116,7 +131,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_key(path: &std::path::Path) -> anyhow::Result<SecretKey> {
+/// The key of an account, from a file that holds it in hexadecimal.
+pub(crate) fn read_key(path: &Path) -> anyhow::Result<SecretKey> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the key file {} cannot be read", path.display()))?;
     let bytes: tombolo_types::Hash = text

@@ -158,9 +158,10 @@ impl Plan {
         Self::of(network, known, arguments.mode, shared, policy).await
     }
 
-    /// A link in mode 2, whose one trusted node is the network's relayer.
-    pub(crate) async fn by_one_node(network: Network, known: Known) -> anyhow::Result<Self> {
-        Self::of(network, known, 2, Wanted::one(), None).await
+    /// A link in mode 1, or in mode 2, whose one trusted node is the network's relayer.
+    pub(crate) async fn unshared(network: Network, known: Known, mode: u8) -> anyhow::Result<Self> {
+        let nodes = if mode == 1 { Wanted::none() } else { Wanted::one() };
+        Self::of(network, known, mode, nodes, None).await
     }
 
     async fn of(

@@ -1,14 +1,14 @@
 //! One share at a time in a network that has nothing else to do: how much the relayer adds to what
 //! the two ledgers take for themselves.
 
-use super::{Harbour, NAME};
+use super::{Harbour, NAME, watch::Pool};
 use crate::{
     bench::{
         load::{Piece, follow},
         share::{Station, calls},
     },
     party::Ledger,
-    setup::{PATIENCE, Running},
+    setup::Running,
 };
 use alloy::{
     primitives::B256, providers::Provider as _, rpc::types::Filter, sol_types::SolEvent as _,
@@ -33,8 +33,6 @@ const GRANT_MS: u64 = 3_600_000;
 /// Of the shares one after the other, each begins at another point between two blocks: by this part
 /// of the time between them later than the one before (the golden section, which covers all evenly).
 const SPREAD: f64 = 0.618_034;
-/// The chain's.
-const BETWEEN_BLOCKS: Duration = Duration::from_secs(1);
 
 /// What was measured of one hop.
 pub(in crate::bench) struct Quiet {
@@ -50,6 +48,9 @@ pub(in crate::bench) struct Quiet {
 impl Harbour {
     /// Measures both hops, and what the hub takes for any transaction.
     pub(super) async fn quiet(&self, running: &Running, count: u32) -> anyhow::Result<Vec<Quiet>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         eprintln!("measuring {count} shares each way, one at a time");
         let hub = plain(running, count).await?;
         let out = self.quiet_out(running, count).await?;
@@ -83,7 +84,7 @@ impl Harbour {
     }
 
     /// Of each share: from the hub's final block until the chain's node had the delivery, and until
-    /// the chain had the block with it.
+    /// the chain's block with it was final.
     async fn quiet_out(
         &self,
         running: &Running,
@@ -93,7 +94,8 @@ impl Harbour {
         let (device, owner) = (&running.parties.co2_analyser, &running.parties.observatory);
         let station = Station::new("alone-out", from.chain, owner, device, self.schema);
         let make = calls(Arc::new(station.readings(device, 0..count)?), self.chain);
-        let mut records = Records::of(&running.hub).await?;
+        let pool = Pool::start(&self.provider, self.hearing).await?;
+        let mut records = Records::of(&running.hub, self.patience).await?;
         let mut found = Vec::new();
         for number in 0..count {
             self.spread(number).await?;
@@ -102,9 +104,9 @@ impl Harbour {
             let id = global_id(device.submit(from, call).await?);
             let begun = records.wait(|record| record.global_id == id).await?;
             let (delivery, height) = self.taken_after(block).await?;
-            let had = self.watch.transaction(delivery).context("a delivery came from nowhere")?;
-            let included = self.watch.block(height).context("a block came from nowhere")?;
-            found.push((had.duration_since(begun), included.duration_since(begun)));
+            let had = self.in_time(pool.has(delivery)).await?;
+            let final_at = self.in_time(self.watch.is_final(height)).await?;
+            found.push((had.duration_since(begun), final_at.duration_since(begun)));
             let completed =
                 |record: &Record| record.global_id == id && record.remark == "completed";
             records.wait(completed).await?;
@@ -115,7 +117,7 @@ impl Harbour {
     /// The next delivery of data to the gateway above a block, and its height.
     async fn taken_after(&self, mut block: u64) -> anyhow::Result<(B256, u64)> {
         loop {
-            let newest = tokio::time::timeout(PATIENCE, self.watch.above(block)).await??;
+            let newest = self.in_time(self.watch.above(block)).await?;
             let filter = Filter::new()
                 .address(self.gateway)
                 .event_signature(IGateway::Taken::SIGNATURE_HASH)
@@ -132,11 +134,11 @@ impl Harbour {
         }
     }
 
-    /// Of each share: from the block of the chain, which is final at once, until the hub's final
-    /// block with its record.
+    /// Of each share: from when the chain's block with it is final until the hub's final block with
+    /// its record.
     async fn quiet_in(&self, running: &Running, count: u32) -> anyhow::Result<Vec<Duration>> {
         let sender = self.sender(running, "alone-in", count).await?;
-        let mut records = Records::of(&running.hub).await?;
+        let mut records = Records::of(&running.hub, self.patience).await?;
         let mut found = Vec::new();
         for number in 0..count {
             self.spread(number).await?;
@@ -146,7 +148,7 @@ impl Harbour {
             let receipt = self.provider.get_transaction_receipt(ids[0]).await?;
             let height = receipt.and_then(|receipt| receipt.block_number);
             let height = height.context("a share is in no block")?;
-            let final_at = self.watch.block(height).context("a block came from nowhere")?;
+            let final_at = self.in_time(self.watch.is_final(height)).await?;
             found.push(recorded.duration_since(final_at));
             // The acknowledgement comes back before the next begins.
             self.taken_after(height).await?;
@@ -154,11 +156,16 @@ impl Harbour {
         Ok(found)
     }
 
+    async fn in_time<T>(&self, what: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        let found = tokio::time::timeout(self.patience, what).await;
+        found.context("a share does not arrive")?
+    }
+
     /// Waits for a block and then for another part of the time until the next.
     async fn spread(&self, number: u32) -> anyhow::Result<()> {
         self.watch.above(self.watch.newest()).await?;
         let part = (f64::from(number) * SPREAD).fract();
-        tokio::time::sleep(BETWEEN_BLOCKS.mul_f64(part)).await;
+        tokio::time::sleep(self.between_blocks.mul_f64(part)).await;
         Ok(())
     }
 }
@@ -186,11 +193,12 @@ async fn plain(running: &Running, count: u32) -> anyhow::Result<Vec<Duration>> {
 /// New records of one ledger, with the moment when their block was heard of.
 struct Records {
     records: mpsc::Receiver<(Record, Instant)>,
+    patience: Duration,
     _follower: JoinSet<anyhow::Result<()>>,
 }
 
 impl Records {
-    async fn of(ledger: &Ledger) -> anyhow::Result<Self> {
+    async fn of(ledger: &Ledger, patience: Duration) -> anyhow::Result<Self> {
         /// More than come between two looks; what is too much is lost, and then waited for in vain.
         const WAITING: usize = 1_024;
         let (to, records) = mpsc::channel(WAITING);
@@ -202,7 +210,7 @@ impl Records {
             })
             .await
         });
-        Ok(Self { records, _follower: follower })
+        Ok(Self { records, patience, _follower: follower })
     }
 
     /// Waits for the first that fits; gives when its block was heard of.
@@ -217,6 +225,6 @@ impl Records {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, find).await.context("a share does not arrive")?
+        tokio::time::timeout(self.patience, find).await.context("a share does not arrive")?
     }
 }

@@ -13,11 +13,11 @@ use alloy::{
     providers::Provider as _,
     rpc::client::BatchRequest,
     signers::{SignerSync as _, local::PrivateKeySigner},
-    sol,
     sol_types::SolCall as _,
 };
 use anyhow::Context as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tombolo_evm::contract::{IRegistry, ShareOrder};
 use tombolo_evm_core::storage::{LaneWord, lane_slot, taken_slot};
 use tombolo_types::{
     Hash,
@@ -27,31 +27,12 @@ use tombolo_types::{
 };
 
 /// Gas that one share may use, in place of asking for each.
-const GAS: u64 = 300_000;
-/// The most that is paid for one gas, in wei; far above what a chain asks that nobody else uses.
-const FEE_MAX: u128 = 100_000_000_000;
-/// Enough for all, in wei: a million coins.
-const FUNDS: &str = "0xd3c21bcecceda1000000";
+pub(super) const GAS: u64 = 300_000;
 /// Transactions that are handed in by one request.
 const AT_ONCE: usize = 50;
-
-sol! {
-    /// As adapters/evm/contracts/src/interfaces/IRegistry.sol has it.
-    struct ShareOrder {
-        bytes32 owner;
-        string localId;
-        uint32 itemVersion;
-        bytes32 schema;
-        string terms;
-        bytes envelope;
-        bytes32 device;
-        bytes signature;
-        bytes32 destination;
-        uint64 notAfter;
-        bytes32 salt;
-    }
-    function share(ShareOrder order) external returns (uint64 number);
-}
+/// No more wait for a block at a time: enough for several blocks, and less than nodes keep (geth keeps
+/// 5,120 in all, `txpool.globalslots`).
+const WAITING_MAX: u64 = 2_048;
 
 /// A device that shares readings from the chain.
 pub(super) struct Sender<'h> {
@@ -73,11 +54,8 @@ impl<'h> Sender<'h> {
         count: u32,
     ) -> anyhow::Result<Self> {
         let account = tombolo_evm::account(device.key())?;
-        let provider = &harbour.provider;
-        let funds = (account.address(), FUNDS);
-        let _: () = provider.client().request("anvil_setBalance", funds).await?;
-        let nonce = provider.get_transaction_count(account.address()).await?;
-        harbour.asked.fetch_add(2, Ordering::Relaxed);
+        let nonce = harbour.provider.get_transaction_count(account.address()).await?;
+        harbour.asked.fetch_add(1, Ordering::Relaxed);
         let readings = station.readings(device, 0..=count)?;
         Ok(Self { harbour, station, account, readings, destination, nonce: nonce.into() })
     }
@@ -96,7 +74,8 @@ impl<'h> Sender<'h> {
         let freed = memory.0[8..].first_chunk().map_or(0, |freed| u64::from_be_bytes(*freed));
         let waiting = self.nonce.load(Ordering::Relaxed).saturating_sub(self.confirmed().await?);
         let kept = sent.saturating_sub(freed).saturating_add(waiting);
-        Ok(u32::try_from(BACKLOG_MAX.saturating_sub(kept)).unwrap_or(u32::MAX))
+        let room = BACKLOG_MAX.saturating_sub(kept).min(WAITING_MAX.saturating_sub(waiting));
+        Ok(u32::try_from(room).unwrap_or(u32::MAX))
     }
 
     async fn word(&self, slot: Hash) -> anyhow::Result<Hash> {
@@ -160,12 +139,12 @@ impl<'h> Sender<'h> {
             chain_id: self.harbour.evm_chain_id,
             nonce: self.nonce.fetch_add(1, Ordering::Relaxed),
             gas_limit: GAS,
-            max_fee_per_gas: FEE_MAX,
-            max_priority_fee_per_gas: 1,
+            max_fee_per_gas: self.harbour.fee.max,
+            max_priority_fee_per_gas: self.harbour.fee.tip,
             to: TxKind::Call(registry),
             value: U256::ZERO,
             access_list: Default::default(),
-            input: shareCall { order }.abi_encode().into(),
+            input: IRegistry::shareCall { order }.abi_encode().into(),
         };
         let signature = self.account.sign_hash_sync(&transaction.signature_hash())?;
         Ok(TxEnvelope::from(transaction.into_signed(signature)).encoded_2718().into())
