@@ -19,7 +19,7 @@ pub struct SubmitOutcome {
     pub height: Height,
 }
 
-/// What waits until something that was handed in is final.
+/// What waits until something that was handed in is final, and shown by the chain's own heads.
 pub type Landing<'s> =
     Pin<Box<dyn Future<Output = Result<SubmitOutcome, AdapterError>> + Send + 's>>;
 

@@ -115,7 +115,11 @@ impl Sink for EvmAdapter {
         };
         let call = self.contract_call(data, Some(self.gas(&delivery).await?));
         let sent = self.submitter.hand_in(&self.endpoints, call).await?;
-        Ok(Box::pin(self.submitter.until_final(&self.endpoints, sent)))
+        Ok(Box::pin(async move {
+            let outcome = self.submitter.until_final(&self.endpoints, sent).await?;
+            self.until_shown(outcome.height).await?;
+            Ok(outcome)
+        }))
     }
 
     async fn update_client(

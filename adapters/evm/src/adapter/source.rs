@@ -100,6 +100,21 @@ impl EvmAdapter {
             .map_err(|error| self.contradiction(error))
     }
 
+    /// Waits until heads are shown at a height or above it. A block can be final by the nodes' mark
+    /// before that can be proved; whoever is told that a delivery has ended looks for it in the next
+    /// head, and would bring it again where it is not there.
+    pub(super) async fn until_shown(&self, height: Height) -> Result<(), AdapterError> {
+        loop {
+            let seen = self.endpoints.noticed();
+            match self.prover.newest(&self.endpoints).await {
+                Ok((shown, _)) if shown.height() >= height => return Ok(()),
+                Ok(_) | Err(AdapterError::NotFinal { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            self.endpoints.other_block(seen, LOOK_AFTER).await?;
+        }
+    }
+
     async fn standing(&self, block: &SeenBlock) -> Result<Standing, AdapterError> {
         let found = self.view(block).get(IGateway::standingCall {}).await?;
         Ok(match found.status {

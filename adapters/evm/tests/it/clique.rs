@@ -13,7 +13,7 @@ use alloy::{
 };
 use tombolo_adapter::{Sink as _, Source as _, suite::delivery_from};
 use tombolo_crypto::digest;
-use tombolo_evm::{Config, Rpc};
+use tombolo_evm::{Config, Finality, Rpc};
 use tombolo_evm_core::{clique::CliqueAdvance, proof::EvmHeadProof};
 use tombolo_relayer::Reports;
 use tombolo_test_nodes::{Clique, alone};
@@ -56,6 +56,18 @@ fn a_link_opens_to_a_clique_chain_and_believes_its_members_alone() {
         assert_eq!(linked.follower().await, follower);
         hub.deliver(proved).await.unwrap();
         assert_ne!(linked.follower().await, follower);
+
+        // To one who takes a block for final at once. It can be proved two blocks later, and a delivery
+        // has not ended before heads show what it did: else it would be brought again.
+        linked.begin(1);
+        let config = Config { finality: Finality::Depth(0), ..linked.config.clone() };
+        let hasty = linked.adapter_of(config).await.unwrap();
+        let client = hasty.client_status(link).await.unwrap();
+        let first = MessageNumber(0);
+        let delivery = delivery_from(&hub, link, DATA_LANE, first, 1, &client).await.unwrap();
+        let ended = hasty.deliver(delivery).await.unwrap();
+        assert!(hasty.newest_head().await.unwrap().height >= ended.height);
+
         a23_one_node_that_shows_the_sets_of_the_hub_is_enough(&mut linked, &network).await;
     });
 }
