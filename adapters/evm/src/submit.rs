@@ -31,6 +31,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// How many looks in a row may fail before a transaction that is on its way is given up: ten seconds,
 /// in which a node restarts.
 const FAILED_LOOKS_MAX: u32 = 5;
+/// In how many looks in a row its nonce is counted and it is in no block, before it was overtaken.
+const MISSING_LOOKS_MAX: u32 = 5;
 
 /// An account that sends transactions, each with the nonce after the last.
 pub(crate) struct Submitter {
@@ -257,7 +259,7 @@ impl Submitter {
         sent: &mut OnItsWay<'_>,
     ) -> Result<(TxHash, u64), AdapterError> {
         let nonce = sent.sending.nonce;
-        let (mut failed, mut was_missing) = (0, false);
+        let (mut failed, mut missing) = (0, 0);
         loop {
             let sight = match self.look(endpoints, &sent.sending).await {
                 Err(AdapterError::NoAnswer { why, .. }) if failed < FAILED_LOOKS_MAX => {
@@ -271,7 +273,9 @@ impl Submitter {
                 look => look?,
             };
             failed = 0;
-            match sent.sending.next(&sight, &self.fees) {
+            let next = sent.sending.next(&sight, &self.fees);
+            missing = if next == Next::Overtaken { missing + 1 } else { 0 };
+            match next {
                 Next::Included { hash, height } => return Ok((hash, height)),
                 Next::Wait => wait(endpoints, sight.block).await,
                 Next::SendAgain => {
@@ -290,10 +294,10 @@ impl Submitter {
                         tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken");
                     }
                 }
-                // A node may count a transaction a moment before it shows its receipt.
-                Next::Overtaken if !was_missing => {
-                    was_missing = true;
-                    wait(endpoints, sight.block).await;
+                // A node may count a transaction a moment before it shows its receipt, and a block that
+                // held one may go, until another holds it.
+                Next::Overtaken if missing < MISSING_LOOKS_MAX => {
+                    wait(endpoints, sight.block).await
                 }
                 Next::Overtaken => {
                     let why =
