@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use tombolo_crypto::secp256k1::SecretKey;
 use tombolo_types::Hash;
 
-/// The first of the keys that development nodes give funds to; published, guards nothing.
-const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// The third of the keys that development nodes give funds to, for the first is a relayer's in tests;
+/// published, guards nothing.
+const KEY: &str = "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 
 /// A running anvil.
 #[derive(Debug)]

@@ -93,10 +93,10 @@ impl Beacon {
         Some(Self { execution, consensus, genesis, _processes, _folder: folder })
     }
 
-    /// An account with funds.
+    /// An account with funds; that of key 0x11 has some, too, and is left for a relayer.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(&self.execution, key())
+        Sender::new(&self.execution, key(0x12))
     }
 
     /// The EIP-155 id of the network.
@@ -171,8 +171,8 @@ fn consensus(
     (Process::start("lodestar", home, command), Rpc::new(rest))
 }
 
-fn key() -> SecretKey {
-    SecretKey::from_bytes([0x11; 32]).expect("a byte from 1 to 254 repeated is a key")
+fn key(number: u8) -> SecretKey {
+    SecretKey::from_bytes([number; 32]).expect("a byte from 1 to 254 repeated is a key")
 }
 
 fn genesis() -> Value {
@@ -203,6 +203,9 @@ fn genesis() -> Value {
         "difficulty": "0x0",
         "gasLimit": "0x1c9c380",
         "baseFeePerGas": "0x3b9aca00",
-        "alloc": { key().address().to_string(): { "balance": "0x21e19e0c9bab2400000" } },
+        "alloc": {
+            key(0x11).address().to_string(): { "balance": "0x21e19e0c9bab2400000" },
+            key(0x12).address().to_string(): { "balance": "0x21e19e0c9bab2400000" },
+        },
     })
 }

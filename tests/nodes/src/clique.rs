@@ -115,10 +115,10 @@ impl Clique {
         self.chain_id
     }
 
-    /// An account with funds; no signer's.
+    /// An account with funds; no signer's, nor that of key 0x11, which is left for a relayer.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(self.rpc(), key(0x11))
+        Sender::new(self.rpc(), key(0x12))
     }
 
     /// Waits until the first node has this block, and gives its header in RLP.
@@ -158,7 +158,7 @@ fn genesis(chain_id: u64, keys: &[SecretKey], period: u64, epoch: u64) -> Value 
     addresses.sort();
     let listed: String = addresses.iter().map(|address| hex::encode(address.0)).collect();
     let rich = json!({ "balance": "0x21e19e0c9bab2400000" });
-    let alloc: serde_json::Map<_, _> = [key(0x11).address()]
+    let alloc: serde_json::Map<_, _> = [key(0x11).address(), key(0x12).address()]
         .iter()
         .chain(&addresses)
         .map(|address| (address.to_string(), rich.clone()))

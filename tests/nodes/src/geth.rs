@@ -41,10 +41,16 @@ impl GethDev {
         Some(Self { rpc, _process: process, _folder: folder })
     }
 
-    /// An account with funds, given by the developer's.
+    /// An account with funds, given by the developer's. That of key 0x11 has some, too, and is left
+    /// for a relayer.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        let sender = Sender::new(&self.rpc, SecretKey::from_bytes([0x11; 32]).expect("a key"));
+        let [_, sender] = [0x11, 0x12].map(|number| self.funded(number));
+        sender
+    }
+
+    fn funded(&self, number: u8) -> Sender {
+        let sender = Sender::new(&self.rpc, SecretKey::from_bytes([number; 32]).expect("a key"));
         let developer = self.rpc.call("eth_accounts", json!([]))[0].clone();
         let to = sender.address().to_string();
         // Ten ether.
