@@ -156,9 +156,11 @@ impl Endpoints {
         &self.all[self.answering.load(Ordering::Relaxed)].provider
     }
 
-    /// All nodes: what is sent goes to each.
+    /// All nodes, beginning with [`Self::any`]: what is sent goes to each.
     pub fn each(&self) -> impl Iterator<Item = &RootProvider<Ethereum>> {
-        self.all.iter().map(|endpoint| &endpoint.provider)
+        let first = self.answering.load(Ordering::Relaxed);
+        let all = self.all.iter().cycle().skip(first).take(self.all.len());
+        all.map(|endpoint| &endpoint.provider)
     }
 
     /// The answer of the first node that has one, for what is proved anyway. A node that does not
@@ -268,17 +270,9 @@ impl Endpoints {
         F: Future<Output = Result<Option<T>, TransportError>>,
     {
         self.ensure_sound()?;
-        let mut said: Vec<(&str, T)> = Vec::new();
-        let mut silent = Silent::default();
-        for (name, answer) in self.ask(ask).await {
-            match answer {
-                Ok(Some(answer)) => said.push((name, answer)),
-                Ok(None) => silent.says(name, "unknown"),
-                Err(error) => silent.fails(name, &error),
-            }
-        }
-        if let [(first, one), rest @ ..] = said.as_slice()
-            && let Some((second, other)) = rest.iter().find(|(_, other)| other != one)
+        let (said, silent) = heard(self.ask(ask).await, "unknown");
+        if let [(_, first, one), rest @ ..] = said.as_slice()
+            && let Some((_, second, other)) = rest.iter().find(|(.., other)| other != one)
         {
             return Err(self.contradict(format!(
                 "while {doing}, {first} says {one:?} and {second} says {other:?}"
@@ -286,7 +280,7 @@ impl Endpoints {
         }
         let answer = said.len();
         match said.into_iter().next() {
-            Some((_, one)) if answer >= self.agree => Ok(one),
+            Some((.., one)) if answer >= self.agree => Ok(one),
             _ => Err(silent.error(self.chain, doing, &self.too_few(answer))),
         }
     }
@@ -305,17 +299,10 @@ impl Endpoints {
         };
         let answers =
             self.ask(|provider| async move { provider.get_block_by_number(tag).await }).await;
-        let mut heights = Vec::new();
-        let mut silent = Silent::default();
-        for (number, (name, answer)) in answers.into_iter().enumerate() {
-            match answer {
-                Ok(Some(block)) => {
-                    heights.push((block.header.number.saturating_sub(depth), number))
-                }
-                Ok(None) => silent.says(name, "no final block yet"),
-                Err(error) => silent.fails(name, &error),
-            }
-        }
+        let (found, silent) = heard(answers, "no final block yet");
+        let height_of = |block: Block| block.header.number.saturating_sub(depth);
+        let mut heights: Vec<_> =
+            found.into_iter().map(|(number, _, block)| (height_of(block), number)).collect();
         heights.sort_unstable_by(|one, other| other.cmp(one));
         match self.agree.checked_sub(1).and_then(|last| heights.get(last)) {
             Some((height, _)) => {
@@ -385,7 +372,7 @@ impl Endpoints {
         .await
     }
 
-    /// The newest block of a node that answers, final or not: for fees and nonces alone.
+    /// The newest block of a node that answers, final or not: one node's word, for what waits.
     ///
     /// # Errors
     /// [`AdapterError::NoAnswer`].
@@ -427,17 +414,10 @@ impl Endpoints {
             .ask(|provider| async move {
                 let id = provider.get_chain_id().await?;
                 let block = provider.get_block(BlockId::number(0)).await?;
-                Ok((id, block.map(|block| block.header.hash)))
+                Ok(Some((id, block.map(|block| block.header.hash))))
             })
             .await;
-        let mut found = Vec::new();
-        let mut silent = Silent::default();
-        for (number, (name, answer)) in answers.into_iter().enumerate() {
-            match answer {
-                Ok(answer) => found.push((number, name, answer)),
-                Err(error) => silent.fails(name, &error),
-            }
-        }
+        let (found, silent) = heard(answers, "unknown");
         for (_, name, (id, found)) in &found {
             if (*id, *found) != (evm_chain_id, Some(genesis)) {
                 let message = format!(
@@ -461,6 +441,22 @@ impl Endpoints {
         }
         Ok(())
     }
+}
+
+/// What nodes say, each with its number and name; and who does not, or does not know.
+fn heard<'e, T>(
+    answers: Vec<(&'e str, Result<Option<T>, TransportError>)>,
+    unknown: &str,
+) -> (Vec<(usize, &'e str, T)>, Silent) {
+    let (mut said, mut silent) = (Vec::new(), Silent::default());
+    for (number, (name, answer)) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(Some(answer)) => said.push((number, name, answer)),
+            Ok(None) => silent.says(name, unknown),
+            Err(error) => silent.fails(name, &error),
+        }
+    }
+    (said, silent)
 }
 
 /// The nodes that did not give what was asked for.

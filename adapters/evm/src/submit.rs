@@ -455,7 +455,7 @@ pub(crate) async fn receipt(
     let mut failed = None;
     let mut is_unknown = false;
     // The one that is asked first may be behind those that have counted its nonce.
-    for provider in std::iter::once(endpoints.any()).chain(endpoints.each()) {
+    for provider in endpoints.each() {
         match provider.get_transaction_receipt(hash).await {
             Ok(Some(TransactionReceipt { block_number: Some(height), inner, .. })) => {
                 return Ok(Some((height, inner.status())));

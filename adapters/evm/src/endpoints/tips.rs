@@ -4,7 +4,7 @@
 //! what counts is what as many have reached, or say alike, as must agree. So one that lies moves
 //! nothing ahead, and one that lies or lags holds nothing up (attacks A23 and A24).
 
-use super::{Endpoints, SeenBlock, Silent};
+use super::{Endpoints, SeenBlock, heard};
 use alloy::{
     eips::BlockNumberOrTag,
     network::Ethereum,
@@ -105,19 +105,11 @@ impl Endpoints {
     where
         F: Future<Output = Result<Option<T>, TransportError>>,
     {
-        let mut all = Vec::new();
-        let mut silent = Silent::default();
-        for (name, answer) in self.ask(ask).await {
-            match answer {
-                Ok(Some(answer)) => all.push(answer),
-                Ok(None) => silent.says(name, "unknown"),
-                Err(error) => silent.fails(name, &error),
-            }
+        let (said, silent) = heard(self.ask(ask).await, "unknown");
+        if said.len() < self.agree {
+            return Err(silent.error(self.chain, doing, &self.too_few(said.len())));
         }
-        if all.len() < self.agree {
-            return Err(silent.error(self.chain, doing, &self.too_few(all.len())));
-        }
-        Ok(all)
+        Ok(said.into_iter().map(|(.., answer)| answer).collect())
     }
 }
 
