@@ -3,16 +3,16 @@
 //! Nodes bound how many blocks, or how many events, one question may span, each in its own way and
 //! words. So a question that is refused is asked again for half the blocks.
 
-use crate::{
-    endpoints::{Endpoints, SeenBlock},
-    lanes::BLOCKS_AT_ONCE,
-};
+use crate::endpoints::{Endpoints, SeenBlock};
 use alloy::{
     primitives::{Address, B256},
     providers::{Provider, RootProvider},
     rpc::types::{Filter, Log},
 };
 use tombolo_adapter::AdapterError;
+
+/// Blocks whose events are asked for at once, at the most; public nodes refuse much more.
+pub(crate) const BLOCKS_AT_ONCE: u64 = 2_000;
 
 /// The events of one kind of a contract, each read once, in their order, from one node at a time.
 pub(crate) struct EventReader {

@@ -24,9 +24,6 @@ use tombolo_types::{
     lane::{Direction, RangeProof},
 };
 
-/// Blocks whose events are asked for at once, at the most; public nodes refuse much more.
-pub(crate) const BLOCKS_AT_ONCE: u64 = 2_000;
-
 /// How many messages of each lane the hub has taken, and in which epoch.
 pub(crate) type Taken = BTreeMap<LaneNumber, (Epoch, u64)>;
 

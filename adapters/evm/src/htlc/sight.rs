@@ -1,7 +1,7 @@
 //! How a lock stands, and the secret that opened it.
 
 use super::{Entry, EvmHtlc, abi::IHtlc};
-use crate::{endpoints::SeenBlock, lanes::BLOCKS_AT_ONCE};
+use crate::{endpoints::SeenBlock, events::BLOCKS_AT_ONCE};
 use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
@@ -15,6 +15,9 @@ use tombolo_swap::htlc::{Clock, Found, Lock, Settled, Sight, Standing, reached};
 use tombolo_types::{Height, id::SecretHash, swap::Secret};
 
 const READING: &str = "reading a lock";
+
+/// A question for events that a node answers for fewer blocks.
+struct TooLarge;
 
 impl EvmHtlc {
     /// A lock as the nodes show it, with the secret where one of them shows it.
@@ -78,13 +81,16 @@ impl EvmHtlc {
 
     /// The secret that a claim has shown in blocks `from` to `to`, by any node: it is proved by its
     /// hash, so one that leaves it out, or has another, is passed over.
+    ///
+    /// # Errors
+    /// Where none shows it, and one refuses so large a question.
     async fn shown_in(
         &self,
         locker: Address,
         wanted: SecretHash,
         from: u64,
         to: Option<u64>,
-    ) -> Option<Secret> {
+    ) -> Result<Option<Secret>, TooLarge> {
         let mut filter = Filter::new()
             .address(self.config.contract)
             .event_signature(IHtlc::Claimed::SIGNATURE_HASH)
@@ -99,11 +105,18 @@ impl EvmHtlc {
             let secret = Secret(event.preimage.0);
             (digest::secret_hash(&secret) == wanted).then_some(secret)
         };
-        let (filter, opens) = (&filter, &opens);
-        let found = self.endpoints.first("reading a secret", |provider| async move {
-            Ok(provider.get_logs(filter).await?.iter().find_map(opens))
-        });
-        found.await.ok()
+        let mut is_too_large = false;
+        for node in self.endpoints.each() {
+            match node.get_logs(&filter).await {
+                Ok(found) => {
+                    if let Some(secret) = found.iter().find_map(opens) {
+                        return Ok(Some(secret));
+                    }
+                }
+                Err(error) => is_too_large |= error.as_error_resp().is_some(),
+            }
+        }
+        if is_too_large { Err(TooLarge) } else { Ok(None) }
     }
 
     /// The secret that a claim has shown: looked for in the newest blocks, where claims come, and,
@@ -116,17 +129,20 @@ impl EvmHtlc {
         is_claimed: bool,
     ) -> Option<Secret> {
         let first = self.config.from_block;
-        let mut from = tip.0.saturating_sub(BLOCKS_AT_ONCE - 1).max(first);
-        let mut shown = self.shown_in(locker, wanted, from, None).await;
-        while is_claimed && shown.is_none() && from > first {
-            let to = from - 1;
-            from = to.saturating_sub(BLOCKS_AT_ONCE - 1).max(first);
-            shown = self.shown_in(locker, wanted, from, Some(to)).await;
+        let (mut to, mut at_once) = (None, BLOCKS_AT_ONCE);
+        loop {
+            let from = to.unwrap_or(tip.0).saturating_sub(at_once - 1).max(first);
+            match self.shown_in(locker, wanted, from, to).await {
+                Ok(Some(secret)) => return Some(secret),
+                Err(TooLarge) if at_once > 1 => at_once /= 2,
+                Ok(None) | Err(TooLarge) if is_claimed && from > first => to = Some(from - 1),
+                Ok(None) | Err(TooLarge) => break,
+            }
         }
-        if is_claimed && shown.is_none() {
+        if is_claimed {
             tracing::warn!(hash = %wanted, "no node shows the secret of a claimed lock");
         }
-        shown
+        None
     }
 
     /// A lock as the nodes show it, but for the secret.

@@ -171,6 +171,11 @@ fn a23_a_secret_is_seen_though_a_node_hides_it() {
         // Where it was claimed long ago, it is looked for further back.
         let _ = bench.anvil.rpc.call("anvil_mine", json!(["0x834"]));
         assert_eq!(sight().await.unwrap().found.unwrap().shown, Some(SECRET));
+        // Also by nodes that answer for few blocks at once.
+        for front in &fronts {
+            front.set(Fault::Bounds { blocks: 100, events: 1 });
+        }
+        assert_eq!(sight().await.unwrap().found.unwrap().shown, Some(SECRET));
     });
 }
 
