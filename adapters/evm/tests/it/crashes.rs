@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tombolo_adapter::Sink as _;
 use tombolo_test_nodes::{quantity, wait_until};
+use tombolo_types::lane::Delivery;
 
 impl World {
     /// Makes blocks only when told.
@@ -59,19 +60,26 @@ fn a37_what_is_dropped_comes_again_and_outbids_a_rising_fee() {
     });
 }
 
+/// A process that dies once it has sent a delivery, while no blocks are made. Gives the delivery, how
+/// many were taken before, and what waits for a block.
+async fn dies_after_sending(world: &mut World) -> (Delivery, u64, Value) {
+    let delivery = world.delivery().await;
+    let received = world.on_chain().await.received;
+    world.stop_mining();
+    let (adapter, again) = (world.adapter.clone(), delivery.clone());
+    let dying = tokio::spawn(async move { adapter.deliver(again).await });
+    let sent = world.waiting(&Value::Null);
+    dying.abort();
+    assert!(dying.await.unwrap_err().is_cancelled());
+    (delivery, received, sent)
+}
+
 /// A process that dies after it has sent finds its nonce on the chain: what was on its way is what
 /// it sends again, and it counts once.
 #[test]
 fn a41_who_dies_after_sending_sends_the_same_again() {
     on_anvil(async |mut world| {
-        let delivery = world.delivery().await;
-        let received = world.on_chain().await.received;
-        world.stop_mining();
-        let (adapter, again) = (world.adapter.clone(), delivery.clone());
-        let dying = tokio::spawn(async move { adapter.deliver(again).await });
-        let sent = world.waiting(&Value::Null);
-        dying.abort();
-        assert!(dying.await.unwrap_err().is_cancelled());
+        let (delivery, received, sent) = dies_after_sending(&mut world).await;
 
         let (front, config) = world.front().await;
         let adapter = world.linked.adapter_of(config).await.unwrap();
@@ -89,14 +97,7 @@ fn a41_who_dies_after_sending_sends_the_same_again() {
 #[test]
 fn a41_who_dies_after_sending_outbids_what_it_sent() {
     on_anvil(async |mut world| {
-        let delivery = world.delivery().await;
-        let received = world.on_chain().await.received;
-        world.stop_mining();
-        let (adapter, again) = (world.adapter.clone(), delivery.clone());
-        let dying = tokio::spawn(async move { adapter.deliver(again).await });
-        let sent = world.waiting(&Value::Null);
-        dying.abort();
-        assert!(dying.await.unwrap_err().is_cancelled());
+        let (delivery, received, sent) = dies_after_sending(&mut world).await;
         let above = || {
             let fee = json!([format!("{:#x}", quantity(&sent["maxFeePerGas"]) + 1)]);
             let _ = world.call("anvil_setNextBlockBaseFeePerGas", fee);
