@@ -2,7 +2,9 @@
 
 use crate::{
     network::Devnet,
-    party::{Certificate, Ledger, Party, Station, coin, pay, schema_of, until, until_within},
+    party::{
+        Certificate, Ledger, Party, Station, TERMS, coin, pay, schema_of, until, until_within,
+    },
     run::{good, last_json, refused, run},
     sockets::{Watch, port_of},
 };
@@ -20,7 +22,8 @@ use tombolo_test_nodes::{Beacon, Clique, Rpc, Sender, alone, skipped};
 use tombolo_types::{
     Address, Hash,
     action::Branch,
-    id::{AssetId, ChainId, DataId, LinkId},
+    header::Signature,
+    id::{AssetId, ChainId, DataId, IdentityId, LinkId, SchemaId},
 };
 
 /// The first of the keys that anvil gives funds to; published, guards nothing.
@@ -146,24 +149,46 @@ impl Integration {
         let (city, station) = (self.devnet.party("city"), self.devnet.party("weather-station"));
         let station = Station::new(&hub, islet, station, &city).await;
         funded.pay(city.address(), &[], WEI);
-        let (envelope, signature) = station.envelope(7, self.chain());
+        let sender = Sender::new(&self.rpc, city.key().clone());
+        let signed = station.envelope(7, self.chain());
+        let (owner, local_id) = (station.owner, station.local_id(7));
+        self.order_share(
+            &sender,
+            (owner, local_id),
+            &station.device,
+            station.schema,
+            signed,
+            destination,
+        )
+    }
+
+    /// Has an account that may share an item of this chain do so, by its signed envelope.
+    pub(crate) fn order_share(
+        &self,
+        sender: &Sender,
+        (owner, local_id): (IdentityId, String),
+        device: &Party,
+        schema: SchemaId,
+        (envelope, signature): (Vec<u8>, Signature),
+        destination: ChainId,
+    ) -> DataId {
+        let item = digest::data_id(self.chain(), owner, &local_id);
         let order = ShareOrder {
-            owner: station.owner.0.into(),
-            localId: station.local_id(7),
+            owner: owner.0.into(),
+            localId: local_id,
             itemVersion: 1,
-            schema: station.schema.0.into(),
-            terms: "CC-BY-4.0".into(),
+            schema: schema.0.into(),
+            terms: TERMS.into(),
             envelope: envelope.into(),
-            device: station.device.identity().0.into(),
+            device: device.identity().0.into(),
             signature: signature.0.into(),
             destination: destination.0.into(),
             notAfter: 0,
             salt: [7; 32].into(),
         };
         let registry: Address = self.link["registry"].as_str().unwrap().parse().unwrap();
-        let sender = Sender::new(&self.rpc, city.key().clone());
-        sender.pay(registry, &IRegistry::shareCall { order }.abi_encode(), 0);
-        digest::data_id(self.chain(), station.owner, &station.local_id(7))
+        let _ = sender.send(Some(registry), &IRegistry::shareCall { order }.abi_encode());
+        item
     }
 
     /// Pays on the islet one way and on the chain the other, all or nothing.

@@ -3,27 +3,23 @@
 use crate::{
     evm::{FINAL_TWICE, GETH_KEY, Integration, hex},
     network::Devnet,
-    party::{Party, govern, until_within},
+    party::{Party, govern, open_envelope, until_within},
     run::{good, run},
 };
-use alloy::sol_types::SolCall as _;
 use serde_json::{Value as Json, json};
 use std::{
-    collections::BTreeMap,
     fs,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 use tombolo_crypto::{digest, keccak256::keccak256};
-use tombolo_evm::contract::{IRegistry, ShareOrder};
 use tombolo_hub::govern::Act;
-use tombolo_islet::signer::{now, random};
+use tombolo_islet::signer::now;
 use tombolo_test_nodes::{Clique, FalseFront, Sender, alone, bytes, hash};
 use tombolo_types::{
-    Address, Hash,
-    envelope::{ENVELOPE_VERSION, Envelope, HashAlgorithm, Reading, SignatureAlgorithm, Value},
+    Hash,
+    envelope::{Envelope, Reading, Value},
     id::{ChainId, DataId, SchemaId},
-    message::DataClass,
     schema::{Field, FieldKind, Schema},
 };
 
@@ -80,46 +76,12 @@ fn share(
     (schema, transaction): (SchemaId, Hash),
     destination: ChainId,
 ) -> DataId {
-    let envelope = Envelope {
-        version: ENVELOPE_VERSION,
-        home: linked.chain(),
-        owner: owner.identity(),
-        local_id: LOCAL_ID.into(),
-        item_version: 1,
-        class: DataClass::Open,
-        schema,
-        device: device.identity(),
-        terms: String::new(),
-        policy_hash: Hash::ZERO,
-        hash_algorithm: HashAlgorithm::Keccak256,
-        signature_algorithm: SignatureAlgorithm::Secp256k1,
-        salt: random().0,
-        time: now(),
-        readings: vec![Reading {
-            name: FIELD.into(),
-            at: now(),
-            value: Value::Text(transaction.to_string()),
-        }],
-        extensions: BTreeMap::new(),
-    };
-    let envelope = envelope.canonical().unwrap().into_bytes();
-    let signature = device.key().sign(digest::envelope(&envelope));
-    let order = ShareOrder {
-        owner: owner.identity().0.into(),
-        localId: LOCAL_ID.into(),
-        itemVersion: 1,
-        schema: schema.0.into(),
-        terms: String::new(),
-        envelope: envelope.into(),
-        device: device.identity().0.into(),
-        signature: signature.0.into(),
-        destination: destination.0.into(),
-        notAfter: 0,
-        salt: random().0.into(),
-    };
-    let registry: Address = linked.link["registry"].as_str().unwrap().parse().unwrap();
-    let _ = member.send(Some(registry), &IRegistry::shareCall { order }.abi_encode());
-    digest::data_id(linked.chain(), owner.identity(), LOCAL_ID)
+    let value = Value::Text(transaction.to_string());
+    let readings = vec![Reading { name: FIELD.into(), at: now(), value }];
+    let (owner, local_id) = (owner.identity(), LOCAL_ID.to_owned());
+    let whose = (linked.chain(), owner, local_id.clone());
+    let signed = open_envelope(whose, schema, device, readings);
+    linked.order_share(member, (owner, local_id), device, schema, signed, destination)
 }
 
 /// The names of the files below a folder that hold one of these texts.

@@ -231,27 +231,8 @@ impl Station {
             at,
             value: Value::Number(Decimal::new(i128::from(number % 50), 0).unwrap()),
         });
-        let envelope = Envelope {
-            version: ENVELOPE_VERSION,
-            home,
-            owner: self.owner,
-            local_id: self.local_id(number),
-            item_version: 1,
-            class: DataClass::Open,
-            schema: self.schema,
-            device: self.device.identity(),
-            terms: "CC-BY-4.0".into(),
-            policy_hash: Hash::ZERO,
-            hash_algorithm: HashAlgorithm::Keccak256,
-            signature_algorithm: SignatureAlgorithm::Secp256k1,
-            salt: random().0,
-            time: at,
-            readings: readings.into(),
-            extensions: BTreeMap::new(),
-        };
-        let envelope = envelope.canonical().unwrap().into_bytes();
-        let signature = self.device.key().sign(digest::envelope(&envelope));
-        (envelope, signature)
+        let whose = (home, self.owner, self.local_id(number));
+        open_envelope(whose, self.schema, &self.device, readings.into())
     }
 
     /// Enters and shares reading `number`; gives the operation's id.
@@ -260,6 +241,39 @@ impl Station {
         let id = self.device.submit(&self.islet, call).await.unwrap();
         tombolo_ledger::block::global_id(id)
     }
+}
+
+/// The terms under which items are open.
+pub(crate) const TERMS: &str = "CC-BY-4.0";
+
+/// The envelope of a new open item of this home, owner and local id, signed by its device.
+pub(crate) fn open_envelope(
+    (home, owner, local_id): (ChainId, IdentityId, String),
+    schema: SchemaId,
+    device: &Party,
+    readings: Vec<Reading>,
+) -> (Vec<u8>, Signature) {
+    let envelope = Envelope {
+        version: ENVELOPE_VERSION,
+        home,
+        owner,
+        local_id,
+        item_version: 1,
+        class: DataClass::Open,
+        schema,
+        device: device.identity(),
+        terms: TERMS.into(),
+        policy_hash: Hash::ZERO,
+        hash_algorithm: HashAlgorithm::Keccak256,
+        signature_algorithm: SignatureAlgorithm::Secp256k1,
+        salt: random().0,
+        time: readings.iter().map(|reading| reading.at).max().unwrap(),
+        readings,
+        extensions: BTreeMap::new(),
+    };
+    let envelope = envelope.canonical().unwrap().into_bytes();
+    let signature = device.key().sign(digest::envelope(&envelope));
+    (envelope, signature)
 }
 
 /// A structure of a devnet, by its name.

@@ -321,6 +321,31 @@ fn a32_a_party_killed_after_the_secret_is_out_has_its_due_on_two_clique_chains()
     });
 }
 
+/// The first lets its moment pass once both have locked: showing the secret so late is refused, and
+/// both take back what is theirs, `within` so long.
+async fn the_first_comes_too_late(market: &Market, order: &str, within: Duration) {
+    let city = Service::start(market, "city");
+    leg_is(market, "city", order, 0, "locked").await;
+    city.kill();
+    let observatory = Service::start(market, "observatory");
+    leg_is(market, "observatory", order, 1, "locked").await;
+    observatory.kill();
+    let end = Instant::now() + PATIENCE;
+    while market.swap("city", &["status", order])["next"] != "wait" {
+        assert!(Instant::now() < end, "there is always time to claim");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let refusal = market.refused("city", &["claim", order]);
+    assert_eq!(refusal["class"], "E_TIMEOUT", "{refusal}");
+    let _services = ["city", "observatory"].map(|party| Service::start(market, party));
+    for party in ["observatory", "city"] {
+        until_within(within, &format!("the swap of {party} is undone"), || async {
+            (market.swap(party, &["status", order])["outcome"] == "undone").then_some(())
+        })
+        .await;
+    }
+}
+
 /// The first misses its moment on a real geth; it is refused, and each has its own again.
 ///
 /// Req: PRJ-5-7
@@ -333,23 +358,37 @@ fn a31_a_claim_at_the_last_moment_is_refused_on_a_clique_chain() {
         let market = Market::open(devnet, 5_000).await;
         let ethereum = Ethereum::declared(&market, "ethereum", &node, QUICK);
         let order = agree_on_ether(&market);
-        let city = Service::start(&market, "city");
-        leg_is(&market, "city", &order, 0, "locked").await;
-        city.kill();
-        let observatory = Service::start(&market, "observatory");
-        leg_is(&market, "observatory", &order, 1, "locked").await;
-        observatory.kill();
-        let end = Instant::now() + PATIENCE;
-        while market.swap("city", &["status", &order])["next"] != "wait" {
-            assert!(Instant::now() < end, "there is always time to claim");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        let refusal = market.refused("city", &["claim", &order]);
-        assert_eq!(refusal["class"], "E_TIMEOUT", "{refusal}");
-        let _services = ["city", "observatory"].map(|party| Service::start(&market, party));
-        market.ends("observatory", &order, "undone").await;
-        market.ends("city", &order, "undone").await;
+        the_first_comes_too_late(&market, &order, PATIENCE).await;
         assert_eq!(market.won(&market.seattle, market.city.address()).await, 0);
         assert_eq!(ethereum.won(&market.observatory), 0);
+    });
+}
+
+/// The same between two chains of Ethereum: a geth of Clique's and anvil.
+///
+/// Req: PRJ-5-5, PRJ-5-7
+#[test]
+fn a31_a_claim_at_the_last_moment_is_refused_between_two_ethereum_chains() {
+    if std::env::var_os(LONG).is_none() {
+        return skipped(&format!("giving back between two chains takes 100 s; set {LONG}=1"));
+    }
+    let _alone = alone();
+    let Some(one) = Node::clique(771_177) else { return };
+    let Some(two) = Node::anvil(31_337) else { return };
+    let devnet = Devnet::up();
+    run(async {
+        let market = Market::open(devnet, 5_000).await;
+        let one = Ethereum::declared(&market, "one", &one, QUICK);
+        let two = Ethereum::join(&market, "two", &two);
+        let native = NATIVE.to_owned();
+        let order = agree(&market, &(ETHER, native.clone(), "one"), &(2 * ETHER, native, "two"));
+        // The locks of two such chains last for minutes.
+        the_first_comes_too_late(&market, &order, FINAL_TWICE).await;
+        until("each has its own again", || async {
+            let of =
+                |chain: &Ethereum<'_>| [&market.city, &market.observatory].map(|it| chain.won(it));
+            ([of(&one), of(&two)] == [[0, 0]; 2]).then_some(())
+        })
+        .await;
     });
 }
