@@ -385,7 +385,7 @@ impl Deployer {
     /// [`AdapterError::NoAnswer`], also where it does not hold them.
     pub async fn pay(&self, to: Address, wei: U256) -> Result<(), AdapterError> {
         let call = ContractCall { to: Some(to), data: Bytes::new(), value: wei, gas: None };
-        self.submitter.include(&self.endpoints, call, 0).await.map(drop)
+        self.submitter.include_after_others(&self.endpoints, call).await.map(drop)
     }
 
     /// Pays so many wei into the account's own balance in a vault, for two-phase commits.
@@ -420,8 +420,10 @@ impl Deployer {
     /// # Errors
     /// [`AdapterError::NoAnswer`].
     pub async fn htlc(&self) -> Result<Address, AdapterError> {
-        let address = self.contract_after(0).await?;
-        self.create(artifact::HTLC, Vec::new(), address).await?;
+        let creation = self.creation(artifact::HTLC, &[])?;
+        let nonce = self.submitter.include_after_others(&self.endpoints, creation).await?;
+        let address = self.account().create(nonce);
+        self.ensure_created(address).await?;
         Ok(address)
     }
 
@@ -432,12 +434,20 @@ impl Deployer {
         arguments: Vec<u8>,
         address: Address,
     ) -> Result<(), AdapterError> {
+        let creation = self.creation(artifact, &arguments)?;
+        self.submitter.include(&self.endpoints, creation, 0).await?;
+        self.ensure_created(address).await
+    }
+
+    fn creation(&self, artifact: &str, arguments: &[u8]) -> Result<ContractCall, AdapterError> {
         let chain = self.endpoints.chain();
         let artifact = Artifact::read(artifact);
         let artifact = artifact.map_err(|refusal| AdapterError::Refused { chain, refusal })?;
-        let data = [artifact.bytecode.as_ref(), &arguments].concat().into();
-        let call = ContractCall { to: None, data, value: U256::ZERO, gas: None };
-        self.submitter.include(&self.endpoints, call, 0).await?;
+        let data = [artifact.bytecode.as_ref(), arguments].concat().into();
+        Ok(ContractCall { to: None, data, value: U256::ZERO, gas: None })
+    }
+
+    async fn ensure_created(&self, address: Address) -> Result<(), AdapterError> {
         if self.code_hash(address).await? == KECCAK256_EMPTY {
             let why = format!("no contract at {address}; does another program use this account?");
             return Err(self.endpoints.no_answer("creating a contract", why));

@@ -33,6 +33,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(2);
 const FAILED_LOOKS_MAX: u32 = 5;
 /// In how many looks in a row its nonce is counted and it is in no block, before it was overtaken.
 const MISSING_LOOKS_MAX: u32 = 5;
+/// How often a call is sent that others of the same account overtake.
+const TRIES_MAX: u32 = 5;
 
 /// An account that sends transactions, each with the nonce after the last.
 pub(crate) struct Submitter {
@@ -76,6 +78,7 @@ fn lock(nonces: &Nonces) -> MutexGuard<'_, BTreeSet<u64>> {
 }
 
 /// A call of a contract, or the creation of one.
+#[derive(Clone)]
 pub(crate) struct ContractCall {
     /// `None` to create.
     pub(crate) to: Option<Address>,
@@ -174,6 +177,58 @@ impl Submitter {
         self.until_included(endpoints, &mut sent).await.map(|(hash, _)| hash)
     }
 
+    /// As [`Self::include`], and once more where another program that uses this account took the
+    /// nonce, as soon as that is final: so it counts once. Gives the nonce with which it counts.
+    ///
+    /// # Errors
+    /// As [`Self::include`].
+    pub(crate) async fn include_after_others(
+        &self,
+        endpoints: &Endpoints,
+        call: ContractCall,
+    ) -> Result<u64, AdapterError> {
+        let _turn = self.turn.lock().await;
+        let mut tries = 1;
+        loop {
+            self.foreseen(endpoints, &call).await?;
+            let mut sent = self.send(endpoints, call.clone(), 0).await?;
+            let nonce = sent.sending.nonce;
+            if self.included(endpoints, &mut sent).await?.is_some() {
+                return Ok(nonce);
+            }
+            self.until_counted(endpoints, nonce).await?;
+            // A block that went may have made way for ours.
+            if self.look(endpoints, &sent.sending).await?.included.is_some() {
+                return Ok(nonce);
+            }
+            if tries == TRIES_MAX {
+                return Err(self.overtaken(endpoints, nonce));
+            }
+            tries += 1;
+        }
+    }
+
+    /// Waits until a final block counts a nonce.
+    async fn until_counted(&self, endpoints: &Endpoints, nonce: u64) -> Result<(), AdapterError> {
+        let address = self.address();
+        loop {
+            let seen = endpoints.noticed();
+            let block = endpoints.newest().await?.number;
+            let counted = endpoints.reached("asking for a nonce", |provider| async move {
+                provider.get_transaction_count(address).number(block).await
+            });
+            if counted.await? > nonce {
+                return Ok(());
+            }
+            endpoints.other_block(seen, LOOK_AFTER).await?;
+        }
+    }
+
+    fn overtaken(&self, endpoints: &Endpoints, nonce: u64) -> AdapterError {
+        let why = format!("another transaction of {} took nonce {nonce}", self.address());
+        endpoints.no_answer("sending a transaction", why)
+    }
+
     /// Refuses what would be refused, for that costs nothing as long as nobody sends it.
     async fn foreseen(
         &self,
@@ -252,12 +307,23 @@ impl Submitter {
         Ok(estimate.saturating_add(estimate / 4))
     }
 
-    /// Waits until one of the attempts stands in a block, sends again and offers more where it must.
+    /// As [`Self::included`]; one that was overtaken has failed.
     async fn until_included(
         &self,
         endpoints: &Endpoints,
         sent: &mut OnItsWay<'_>,
     ) -> Result<(TxHash, u64), AdapterError> {
+        let included = self.included(endpoints, sent).await?;
+        included.ok_or_else(|| self.overtaken(endpoints, sent.sending.nonce))
+    }
+
+    /// Waits until one of the attempts stands in a block, sends again and offers more where it must.
+    /// `None` where another transaction took the nonce.
+    async fn included(
+        &self,
+        endpoints: &Endpoints,
+        sent: &mut OnItsWay<'_>,
+    ) -> Result<Option<(TxHash, u64)>, AdapterError> {
         let nonce = sent.sending.nonce;
         let (mut failed, mut missing) = (0, 0);
         loop {
@@ -276,7 +342,7 @@ impl Submitter {
             let next = sent.sending.next(&sight, &self.fees);
             missing = if next == Next::Overtaken { missing + 1 } else { 0 };
             match next {
-                Next::Included { hash, height } => return Ok((hash, height)),
+                Next::Included { hash, height } => return Ok(Some((hash, height))),
                 Next::Wait => wait(endpoints, sight.block).await,
                 Next::SendAgain => {
                     // What was seen may be over: it is in a block since, or offers too little by now.
@@ -299,11 +365,7 @@ impl Submitter {
                 Next::Overtaken if missing < MISSING_LOOKS_MAX => {
                     wait(endpoints, sight.block).await
                 }
-                Next::Overtaken => {
-                    let why =
-                        format!("another transaction of {} took nonce {nonce}", self.address());
-                    return Err(endpoints.no_answer("sending a transaction", why));
-                }
+                Next::Overtaken => return Ok(None),
                 Next::GiveUp => {
                     let why = format!(
                         "not included at the highest fee allowed, {} wei for one gas",

@@ -3,11 +3,14 @@
 use crate::{
     attacks::{World, on_anvil},
     faulty::Fault,
+    htlc::signer,
     link::{Relayer, until},
 };
+use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tombolo_adapter::Sink as _;
+use tombolo_evm::{Finality, deploy::Deployer};
 use tombolo_test_nodes::{quantity, wait_until};
 use tombolo_types::lane::Delivery;
 
@@ -15,6 +18,7 @@ impl World {
     /// Makes blocks only when told.
     fn stop_mining(&self) {
         let _ = self.call("evm_setAutomine", json!([false]));
+        let _ = self.call("evm_setIntervalMining", json!([0]));
     }
 
     /// The one transaction that waits for a block, once it is another than `before`.
@@ -120,6 +124,64 @@ fn a41_who_dies_after_sending_outbids_what_it_sent() {
         assert!(front.sent() > 1, "its first offer has taken the place");
         assert_eq!(json!(outcome.transaction.to_string()), raised["hash"]);
         assert_eq!(world.on_chain().await.received, received + 1);
+    });
+}
+
+/// A chain on which two programs use one account, and the other of them offers more.
+struct Shared {
+    world: World,
+    deployer: Arc<Deployer>,
+}
+
+impl Shared {
+    async fn of(world: World) -> Self {
+        let (config, signer) = (world.linked.config.clone(), signer(0x77));
+        let _ = world.call("anvil_impersonateAccount", json!([signer.address()]));
+        let _ = world.call("anvil_setBalance", json!([signer.address(), "0x8ac7230489e80000"]));
+        let chain = (config.evm_chain_id, config.genesis);
+        let (finality, fees) = (Finality::Depth(2), config.fees);
+        let deployer = Deployer::connect(chain, &config.rpc, finality, fees, signer).await;
+        Self { world, deployer: Arc::new(deployer.unwrap()) }
+    }
+
+    /// Takes the place of the one transaction that waits for a block, and has blocks made from then
+    /// on, each second.
+    fn overtake(&self) {
+        let waiting = self.world.waiting(&Value::Null);
+        let price = format!("{:#x}", 2 * quantity(&waiting["maxFeePerGas"]));
+        let (from, nonce) = (&waiting["from"], &waiting["nonce"]);
+        let rival = json!([{
+            "from": from, "to": from, "nonce": nonce, "gas": "0x5208",
+            "maxFeePerGas": price, "maxPriorityFeePerGas": price,
+        }]);
+        let _ = self.world.call("eth_sendTransaction", rival);
+        let _ = self.world.call("evm_setIntervalMining", json!([1]));
+    }
+}
+
+/// Whoever pays or creates a contract by an account that a relayer uses, too, and is overtaken, does
+/// so with another nonce, once. Attack: A37
+#[test]
+fn a37_who_is_overtaken_on_its_own_account_pays_once() {
+    on_anvil(async |world| {
+        let shared = Shared::of(world).await;
+        let payee = Address::repeat_byte(0x78);
+        shared.world.stop_mining();
+        let deployer = shared.deployer.clone();
+        let paying = tokio::spawn(async move { deployer.pay(payee, U256::from(7)).await });
+        shared.overtake();
+        paying.await.unwrap().unwrap();
+        assert_eq!(shared.deployer.balance_of(payee).await.unwrap(), U256::from(7));
+
+        shared.world.stop_mining();
+        let deployer = shared.deployer.clone();
+        let creating = tokio::spawn(async move { deployer.htlc().await });
+        shared.overtake();
+        let contract = creating.await.unwrap().unwrap();
+        let code = shared.deployer.code_hash(contract).await.unwrap();
+        assert_eq!(code, tombolo_evm::deploy::htlc_code_hash().unwrap());
+        let after_three = shared.deployer.account().create(3);
+        assert_eq!(contract, after_three, "two rivals and a payment went before it, no more");
     });
 }
 
