@@ -98,9 +98,12 @@ pub struct Limits {
     pub batch_messages_max: u64,
     /// The most bytes of all messages of one delivery.
     pub batch_bytes_max: u64,
-    /// How many deliveries may be handed in one behind the other before the first is final; 1 where
-    /// each must be waited for.
+    /// How many deliveries may be handed in one behind the other before the first stands in a block;
+    /// 1 where each must be waited for.
     pub deliveries_max: u32,
+    /// How many of them may wait at once in all, those included that stand in blocks that are not
+    /// final.
+    pub unfinal_max: u32,
 }
 
 /// What a chain is and can do.
@@ -171,6 +174,7 @@ mod tests {
                 batch_messages_max: 1,
                 batch_bytes_max: 1,
                 deliveries_max: 1,
+                unfinal_max: 1,
             },
             abilities: [Ability::Query, Ability::Contracts].into(),
         };

@@ -32,6 +32,6 @@ pub use descriptor::{Ability, Consensus, Declare, Descriptor, Finality, Limits, 
 pub use error::{AdapterError, Remedy};
 pub use hash_lock::HtlcChain;
 pub use query::{Query, TransactionStatus};
-pub use sink::{Landing, Sink, SubmitOutcome};
+pub use sink::{Landing, Settling, Sink, SubmitOutcome};
 pub use source::{ChainHead, LinkHead, ProvedLeaf, Source, Standing, confirm_by_header};
 pub use tombolo_types::verifier::ClientView;

@@ -19,8 +19,13 @@ pub struct SubmitOutcome {
     pub height: Height,
 }
 
-/// What waits until something that was handed in is final, and shown by the chain's own heads.
+/// What waits until something that was handed in stands in a block and did what it said there; gives
+/// what waits further. That block may go, and then holds for nothing.
 pub type Landing<'s> =
+    Pin<Box<dyn Future<Output = Result<Settling<'s>, AdapterError>> + Send + 's>>;
+
+/// What waits until something that stands in a block is final, and shown by the chain's own heads.
+pub type Settling<'s> =
     Pin<Box<dyn Future<Output = Result<SubmitOutcome, AdapterError>> + Send + 's>>;
 
 /// Submits to a chain what was proved elsewhere.
@@ -36,15 +41,22 @@ pub trait Sink: Declare {
     /// chain does not believe it; [`AdapterError::NoAnswer`], then it may still become final.
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError>;
 
-    /// Hands a delivery in, and gives what waits until it is final, with the errors of
-    /// [`Sink::deliver`]. So many as [`Limits::deliveries_max`](crate::Limits) may follow each other
-    /// before the first is final. They count in their order: where one is lost, those behind it that
-    /// begin where it ends are refused.
+    /// Hands a delivery in, and gives what waits until it stands in a block, and then until that is
+    /// final, with the errors of [`Sink::deliver`]. So many as [`Limits::deliveries_max`] may follow
+    /// each other before the first stands in a block, and as [`Limits::unfinal_max`] before it is
+    /// final. They count in their order: where one is lost, those behind it that begin where it ends
+    /// are refused.
     ///
     /// # Errors
     /// As [`Sink::deliver`].
+    ///
+    /// [`Limits::deliveries_max`]: crate::Limits::deliveries_max
+    /// [`Limits::unfinal_max`]: crate::Limits::unfinal_max
     async fn hand_in(&self, delivery: Delivery) -> Result<Landing<'_>, AdapterError> {
-        Ok(self.deliver(delivery))
+        Ok(Box::pin(async move {
+            let outcome = self.deliver(delivery).await;
+            Ok(Box::pin(std::future::ready(Ok(outcome?))) as Settling<'_>)
+        }))
     }
 
     /// Moves the chain's client of the other chain of `link`.

@@ -11,9 +11,10 @@ mod source;
 use crate::{
     config::{Config, Finality as Final, Proof},
     contract::{IAttestedGateway, IGateway},
-    endpoints::{Endpoints, SeenBlock},
+    endpoints::{Endpoints, PerBlock, SeenBlock},
     lanes::SentLanes,
     prove::{BeaconProver, CliqueProver, NoProver, Prover},
+    sender::Included,
     sets::NamedSets,
     submit::{Submitter, receipt},
 };
@@ -41,9 +42,12 @@ use tombolo_types::{
 const DELIVERY_MESSAGES_MAX: u64 = 150;
 /// The most bytes of messages in one delivery; nodes refuse transactions above 128 KiB.
 const DELIVERY_BYTES_MAX: u64 = 96 * 1024;
-/// The most deliveries one behind the other: as many transactions of one account as a node keeps at
+/// The most deliveries that stand in no block: as many transactions of one account as a node keeps at
 /// any time (geth, `txpool.accountslots`).
 const DELIVERIES_MAX: u32 = 16;
+/// The most deliveries that are not final: what is kept of each, to send it again, is 128 KiB at the
+/// most.
+const UNFINAL_MAX: u32 = 256;
 
 /// An adapter of one gateway.
 pub struct EvmAdapter {
@@ -55,6 +59,8 @@ pub struct EvmAdapter {
     threshold: usize,
     trusting_period_ms: u64,
     prover: Box<dyn Prover>,
+    /// The newest height at which heads are shown.
+    shown: PerBlock<Height>,
     submitter: Submitter,
     answers: Answers,
     sent: Mutex<SentLanes>,
@@ -122,6 +128,7 @@ impl EvmAdapter {
             threshold,
             trusting_period_ms,
             prover,
+            shown: PerBlock::default(),
             config,
         })
     }
@@ -215,6 +222,7 @@ fn descriptor(config: &Config) -> Descriptor {
             batch_messages_max: DELIVERY_MESSAGES_MAX,
             batch_bytes_max: DELIVERY_BYTES_MAX,
             deliveries_max: DELIVERIES_MAX,
+            unfinal_max: UNFINAL_MAX,
         },
         abilities,
     }
@@ -230,7 +238,7 @@ impl Declare for EvmAdapter {
 impl Query for EvmAdapter {
     async fn transaction(&self, id: TxId) -> Result<TransactionStatus, AdapterError> {
         let hash = B256::from(id.0);
-        let Some((height, ok)) = receipt(&self.endpoints, hash).await? else {
+        let Some(Included { height, succeeded, .. }) = receipt(&self.endpoints, hash).await? else {
             return Ok(TransactionStatus::Unknown);
         };
         match self.endpoints.final_block(height).await {
@@ -239,7 +247,7 @@ impl Query for EvmAdapter {
             Err(error) => return Err(error),
         }
         let height = Height(height);
-        Ok(match ok {
+        Ok(match succeeded {
             true => TransactionStatus::Applied { height },
             false => {
                 let message = "the transaction reverted in its block";

@@ -8,7 +8,10 @@
 //! number (attack A23).
 
 mod notice;
+mod per_block;
 mod tips;
+
+pub(crate) use per_block::PerBlock;
 
 use crate::{
     config::{Finality, Rpc},

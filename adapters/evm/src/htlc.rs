@@ -416,6 +416,7 @@ fn descriptor(config: &HtlcConfig) -> Descriptor {
             batch_messages_max: 0,
             batch_bytes_max: 0,
             deliveries_max: 1,
+            unfinal_max: 1,
         },
         abilities: BTreeSet::from([Ability::Contracts, Ability::Hashlock]),
     }

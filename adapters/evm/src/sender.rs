@@ -118,10 +118,21 @@ pub struct Sight {
     pub base_fee: u128,
     /// How many transactions of the account are in blocks.
     pub nonce: u64,
-    /// Which attempt is in a block, and at which height.
-    pub included: Option<(TxHash, u64)>,
+    /// Which attempt is in a block.
+    pub included: Option<Included>,
     /// Whether the node still knows the newest attempt.
     pub known: bool,
+}
+
+/// An attempt that is in a block, which may not be final yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// Which.
+    pub hash: TxHash,
+    /// The height of its block.
+    pub height: u64,
+    /// It did there what it said.
+    pub succeeded: bool,
 }
 
 /// What to do next.
@@ -133,13 +144,8 @@ pub enum Next {
     SendAgain,
     /// Offer more with the same nonce.
     Replace(Fee),
-    /// An attempt is in a block, which may not be final yet.
-    Included {
-        /// Which.
-        hash: TxHash,
-        /// The height of its block.
-        height: u64,
-    },
+    /// An attempt is in a block.
+    Included(Included),
     /// Another transaction of the same account took the nonce: none of the attempts will count.
     Overtaken,
     /// Not included for too long, at the highest fee that is allowed.
@@ -156,8 +162,8 @@ impl Sending {
     /// The next step.
     #[must_use]
     pub fn next(&self, sight: &Sight, policy: &FeePolicy) -> Next {
-        if let Some((hash, height)) = sight.included {
-            return Next::Included { hash, height };
+        if let Some(included) = sight.included {
+            return Next::Included(included);
         }
         if sight.nonce > self.nonce {
             return Next::Overtaken;
@@ -200,6 +206,10 @@ mod tests {
         Sending { nonce: 7, attempts: vec![Attempt { hash: hash(1), fee, at_block: 50 }] }
     }
 
+    fn at(height: u64) -> Included {
+        Included { hash: hash(1), height, succeeded: true }
+    }
+
     fn sight(block: u64) -> Sight {
         Sight { block, base_fee: 100, nonce: 7, included: None, known: true }
     }
@@ -209,7 +219,7 @@ mod tests {
     fn what_the_chain_says_decides_the_next_step() {
         let first = POLICY.first(100);
         let raised = POLICY.raised(first, 100).unwrap();
-        let included = Sight { included: Some((hash(1), 51)), nonce: 8, ..sight(52) };
+        let included = Sight { included: Some(at(51)), nonce: 8, ..sight(52) };
         let rows = [
             ("just sent", sight(50), Next::Wait),
             ("two blocks later", sight(52), Next::Wait),
@@ -219,7 +229,7 @@ mod tests {
                 Sight { base_fee: 900, ..sight(51) },
                 Next::Replace(POLICY.raised(first, 900).unwrap()),
             ),
-            ("in a block", included, Next::Included { hash: hash(1), height: 51 }),
+            ("in a block", included, Next::Included(at(51))),
             (
                 "as long as an earlier one is open, more helps nothing",
                 Sight { nonce: 6, ..sight(53) },
@@ -248,8 +258,8 @@ mod tests {
         let mut sending = sending();
         let fee = POLICY.raised(POLICY.first(100), 100).unwrap();
         sending.attempts.push(Attempt { hash: hash(2), fee, at_block: 53 });
-        let sight = Sight { included: Some((hash(1), 54)), nonce: 8, ..sight(54) };
-        let expected = Next::Included { hash: hash(1), height: 54 };
+        let sight = Sight { included: Some(at(54)), nonce: 8, ..sight(54) };
+        let expected = Next::Included(at(54));
         assert_eq!(sending.next(&sight, &POLICY), expected);
     }
 

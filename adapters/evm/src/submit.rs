@@ -1,11 +1,16 @@
-//! Sending a transaction and waiting until it is final.
+//! Sending a transaction and waiting until it stands in a block, and then, in `settling`, until that
+//! is final.
 //!
-//! The loop asks and sends; what to do next is decided in [`crate::sender`].
+//! The loops ask and send; what to do next is decided in [`crate::sender`].
+
+mod settling;
+
+pub(crate) use settling::receipt;
 
 use crate::{
-    endpoints::Endpoints,
+    endpoints::{Endpoints, PerBlock},
     refusal,
-    sender::{Attempt, Fee, FeePolicy, Next, Sending, Sight},
+    sender::{Attempt, Fee, FeePolicy, Included, Next, Sending, Sight},
 };
 use alloy::{
     consensus::{SignableTransaction, TxEip1559, TxEnvelope},
@@ -13,17 +18,18 @@ use alloy::{
     network::TransactionBuilder,
     primitives::{Address, Bytes, TxHash, TxKind, U256},
     providers::Provider,
-    rpc::types::{TransactionReceipt, TransactionRequest},
+    rpc::types::TransactionRequest,
     signers::{SignerSync, local::PrivateKeySigner},
 };
+use settling::Settled;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::Mutex;
 use tombolo_adapter::{AdapterError, SubmitOutcome};
-use tombolo_types::{Hash, Height, Refusal};
+use tombolo_types::Refusal;
 
 /// How long to wait for a block before the chain is looked at all the same: a node may have dropped
 /// what was sent.
@@ -45,18 +51,19 @@ pub(crate) struct Submitter {
     turn: Mutex<()>,
     /// The nonces of what is on its way.
     nonces: Nonces,
+    /// For all that wait until their blocks are final.
+    settled: PerBlock<Settled>,
 }
 
-/// Nonces that were given away and are not known to have counted.
-type Nonces = std::sync::Mutex<BTreeSet<u64>>;
+/// Nonces that were given away and are not known to have counted for good, and whether they stand in
+/// a block.
+type Nonces = std::sync::Mutex<BTreeMap<u64, bool>>;
 
 /// A transaction on its way. Its nonce is given to no other as long as this lives.
 pub(crate) struct OnItsWay<'s> {
     call: ContractCall,
     gas: u64,
     sending: Sending,
-    /// The newest attempt.
-    raw: Vec<u8>,
     nonces: &'s Nonces,
 }
 
@@ -73,7 +80,7 @@ impl Drop for OnItsWay<'_> {
     }
 }
 
-fn lock(nonces: &Nonces) -> MutexGuard<'_, BTreeSet<u64>> {
+fn lock(nonces: &Nonces) -> MutexGuard<'_, BTreeMap<u64, bool>> {
     nonces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -90,7 +97,8 @@ pub(crate) struct ContractCall {
 
 impl Submitter {
     pub(crate) fn new(signer: PrivateKeySigner, evm_chain_id: u64, fees: FeePolicy) -> Self {
-        Self { signer, evm_chain_id, fees, turn: Mutex::new(()), nonces: Nonces::default() }
+        let (turn, nonces, settled) = Default::default();
+        Self { signer, evm_chain_id, fees, turn, nonces, settled }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -109,15 +117,17 @@ impl Submitter {
     ) -> Result<SubmitOutcome, AdapterError> {
         let _turn = self.turn.lock().await;
         self.foreseen(endpoints, &call).await?;
-        let sent = self.send(endpoints, call, 0).await?;
-        self.until_final(endpoints, sent).await
+        let mut sent = self.send(endpoints, call, 0).await?;
+        let included = self.until_included(endpoints, &mut sent).await?;
+        self.until_final(endpoints, sent, included).await
     }
 
     /// Sends a call, and gives it back as soon as it is on its way, to be waited for by
-    /// [`Self::until_final`]. Calls count in the order in which they are handed in.
+    /// [`Self::until_done`] and [`Self::until_final`]. Calls count in the order in which they are
+    /// handed in.
     ///
-    /// One behind others is not tried before, for it counts on what they do, and many nodes try on
-    /// their newest block alone.
+    /// One behind others that stand in no block is not tried before, for it counts on what they do,
+    /// and many nodes try on their newest block alone.
     ///
     /// # Errors
     /// As [`Self::submit`].
@@ -127,36 +137,11 @@ impl Submitter {
         call: ContractCall,
     ) -> Result<OnItsWay<'_>, AdapterError> {
         let _turn = self.turn.lock().await;
-        let is_first = lock(&self.nonces).is_empty();
-        if is_first {
+        let is_next = lock(&self.nonces).values().all(|in_block| *in_block);
+        if is_next {
             self.foreseen(endpoints, &call).await?;
         }
         self.send(endpoints, call, 0).await
-    }
-
-    /// Waits until a transaction is final.
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
-    pub(crate) async fn until_final(
-        &self,
-        endpoints: &Endpoints,
-        mut sent: OnItsWay<'_>,
-    ) -> Result<SubmitOutcome, AdapterError> {
-        loop {
-            let (hash, height) = self.until_included(endpoints, &mut sent).await?;
-            // A block that is not final may go; then the transaction is on its way again.
-            let Some(ok) = self.is_final(endpoints, hash, height).await? else { continue };
-            if !ok {
-                let refusal = self.foresee(endpoints, &sent.call).await.unwrap_or_else(|| {
-                    let message = format!("transaction {hash} reverted in its block");
-                    Refusal::new(tombolo_types::Class::State, message)
-                });
-                return Err(AdapterError::Refused { chain: endpoints.chain(), refusal });
-            }
-            let transaction = Hash(hash.0).into();
-            return Ok(SubmitOutcome { transaction, height: Height(height) });
-        }
     }
 
     /// Sends a call and waits until it stands in a block, final or not: for what the same account
@@ -174,7 +159,7 @@ impl Submitter {
         let _turn = self.turn.lock().await;
         self.foreseen(endpoints, &call).await?;
         let mut sent = self.send(endpoints, call, raises).await?;
-        self.until_included(endpoints, &mut sent).await.map(|(hash, _)| hash)
+        self.until_included(endpoints, &mut sent).await.map(|included| included.hash)
     }
 
     /// As [`Self::include`], and once more where another program that uses this account took the
@@ -208,22 +193,6 @@ impl Submitter {
         }
     }
 
-    /// Waits until a final block counts a nonce.
-    async fn until_counted(&self, endpoints: &Endpoints, nonce: u64) -> Result<(), AdapterError> {
-        let address = self.address();
-        loop {
-            let seen = endpoints.noticed();
-            let block = endpoints.newest().await?.number;
-            let counted = endpoints.reached("asking for a nonce", |provider| async move {
-                provider.get_transaction_count(address).number(block).await
-            });
-            if counted.await? > nonce {
-                return Ok(());
-            }
-            endpoints.other_block(seen, LOOK_AFTER).await?;
-        }
-    }
-
     fn overtaken(&self, endpoints: &Endpoints, nonce: u64) -> AdapterError {
         let why = format!("another transaction of {} took nonce {nonce}", self.address());
         endpoints.no_answer("sending a transaction", why)
@@ -251,12 +220,12 @@ impl Submitter {
         let gas = self.gas(endpoints, &call).await?;
         let tips = endpoints.tips("asking for fees", |_, _| async { Ok(()) }).await?;
         let mut nonce = self.nonce(endpoints).await?;
-        if let Some(last) = lock(&self.nonces).last() {
+        if let Some((last, _)) = lock(&self.nonces).last_key_value() {
             nonce = nonce.max(last.saturating_add(1));
         }
-        lock(&self.nonces).insert(nonce);
+        lock(&self.nonces).insert(nonce, false);
         let sending = Sending { nonce, attempts: Vec::new() };
-        let mut sent = OnItsWay { call, gas, sending, raw: Vec::new(), nonces: &self.nonces };
+        let mut sent = OnItsWay { call, gas, sending, nonces: &self.nonces };
         let fee = self.fees.raised_by(raises, tips.base_fee);
         self.offer(endpoints, &mut sent, fee, tips.number).await?;
         Ok(sent)
@@ -312,7 +281,7 @@ impl Submitter {
         &self,
         endpoints: &Endpoints,
         sent: &mut OnItsWay<'_>,
-    ) -> Result<(TxHash, u64), AdapterError> {
+    ) -> Result<Included, AdapterError> {
         let included = self.included(endpoints, sent).await?;
         included.ok_or_else(|| self.overtaken(endpoints, sent.sending.nonce))
     }
@@ -323,7 +292,7 @@ impl Submitter {
         &self,
         endpoints: &Endpoints,
         sent: &mut OnItsWay<'_>,
-    ) -> Result<Option<(TxHash, u64)>, AdapterError> {
+    ) -> Result<Option<Included>, AdapterError> {
         let nonce = sent.sending.nonce;
         let (mut failed, mut missing) = (0, 0);
         loop {
@@ -342,12 +311,15 @@ impl Submitter {
             let next = sent.sending.next(&sight, &self.fees);
             missing = if next == Next::Overtaken { missing + 1 } else { 0 };
             match next {
-                Next::Included { hash, height } => return Ok(Some((hash, height))),
+                Next::Included(included) => {
+                    lock(sent.nonces).insert(nonce, true);
+                    return Ok(Some(included));
+                }
                 Next::Wait => wait(endpoints, sight.block).await,
                 Next::SendAgain => {
                     // What was seen may be over: it is in a block since, or offers too little by now.
                     // The next look says which.
-                    if let Err(Untaken { error, .. }) = self.broadcast(endpoints, &sent.raw).await {
+                    if let Err(Untaken { error, .. }) = self.send_again(endpoints, sent).await {
                         tracing::debug!(chain = %endpoints.chain(), nonce, %error, "not taken again");
                     }
                     wait(endpoints, sight.block).await;
@@ -398,13 +370,20 @@ impl Submitter {
         loop {
             let envelope = self.signed(endpoints, sent, fee)?;
             sent.sending.attempts.push(Attempt { hash: *envelope.tx_hash(), fee, at_block });
-            sent.raw = envelope.encoded_2718();
-            let Err(untaken) = self.broadcast(endpoints, &sent.raw).await else { return Ok(()) };
+            let Err(untaken) = self.broadcast(endpoints, &envelope).await else { return Ok(()) };
             match self.fees.outbid(fee).filter(|_| untaken.wants_more) {
                 Some(more) => fee = more,
                 None => return Err(untaken.error),
             }
         }
+    }
+
+    /// Sends the newest offer again, the same bytes.
+    async fn send_again(&self, endpoints: &Endpoints, sent: &OnItsWay<'_>) -> Result<(), Untaken> {
+        let Some(Attempt { fee, .. }) = sent.sending.newest() else { return Ok(()) };
+        let envelope = self.signed(endpoints, sent, *fee);
+        let envelope = envelope.map_err(|error| Untaken { error, wants_more: false })?;
+        self.broadcast(endpoints, &envelope).await
     }
 
     fn signed(
@@ -432,10 +411,11 @@ impl Submitter {
     }
 
     /// Sends to every node; one that takes it is enough.
-    async fn broadcast(&self, endpoints: &Endpoints, raw: &[u8]) -> Result<(), Untaken> {
+    async fn broadcast(&self, endpoints: &Endpoints, envelope: &TxEnvelope) -> Result<(), Untaken> {
+        let raw = envelope.encoded_2718();
         let (mut refused, mut taken, mut wants_more) = (None, false, false);
         for provider in endpoints.each() {
-            match provider.send_raw_transaction(raw).await {
+            match provider.send_raw_transaction(&raw).await {
                 Ok(_) => taken = true,
                 Err(error) => {
                     let known = error.to_string().contains("already known")
@@ -463,8 +443,8 @@ impl Submitter {
         let (mut included, mut known) = (None, true);
         if nonce > sending.nonce {
             for attempt in &sending.attempts {
-                if let Some((height, _)) = receipt(endpoints, attempt.hash).await? {
-                    included = Some((attempt.hash, height));
+                if let Some(found) = receipt(endpoints, attempt.hash).await? {
+                    included = Some(found);
                 }
             }
         } else if let Some(newest) = sending.newest() {
@@ -474,31 +454,6 @@ impl Submitter {
         }
         Ok(Sight { block: tip.number, base_fee: tip.base_fee, nonce, included, known })
     }
-
-    /// Whether it succeeded, once its block is final; `None` where the block went.
-    async fn is_final(
-        &self,
-        endpoints: &Endpoints,
-        hash: TxHash,
-        height: u64,
-    ) -> Result<Option<bool>, AdapterError> {
-        loop {
-            let seen = endpoints.noticed();
-            match endpoints.final_block(height).await {
-                Ok(_) => {
-                    let found = receipt(endpoints, hash).await?;
-                    return Ok(found.filter(|(at, _)| *at <= height).map(|(_, ok)| ok));
-                }
-                Err(AdapterError::NotFinal { .. }) => {
-                    if receipt(endpoints, hash).await?.is_none() {
-                        return Ok(None);
-                    }
-                    endpoints.other_block(seen, LOOK_AFTER).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 /// Waits until there is another block, but not for long.
@@ -506,28 +461,5 @@ async fn wait(endpoints: &Endpoints, block: u64) {
     if endpoints.other_block(block, LOOK_AFTER).await.is_err() {
         // The next look says whether that lasts.
         tokio::time::sleep(LOOK_AFTER).await;
-    }
-}
-
-/// The height of a transaction's block and whether it succeeded there, by a node that has it.
-pub(crate) async fn receipt(
-    endpoints: &Endpoints,
-    hash: TxHash,
-) -> Result<Option<(u64, bool)>, AdapterError> {
-    let mut failed = None;
-    let mut is_unknown = false;
-    // The one that is asked first may be behind those that have counted its nonce.
-    for provider in endpoints.each() {
-        match provider.get_transaction_receipt(hash).await {
-            Ok(Some(TransactionReceipt { block_number: Some(height), inner, .. })) => {
-                return Ok(Some((height, inner.status())));
-            }
-            Ok(_) => is_unknown = true,
-            Err(error) => failed = Some(error),
-        }
-    }
-    match failed {
-        Some(error) if !is_unknown => Err(endpoints.failed("asking for a receipt", &error)),
-        _ => Ok(None),
     }
 }

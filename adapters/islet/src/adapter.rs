@@ -67,6 +67,7 @@ impl LedgerAdapter {
                 batch_messages_max: DELIVERY_MESSAGES_MAX,
                 batch_bytes_max: u64::from(DELIVERY_BYTES_MAX),
                 deliveries_max: 1,
+                unfinal_max: 1,
             },
             abilities: BTreeSet::from([
                 Ability::ProvableLock,

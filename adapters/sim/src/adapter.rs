@@ -70,6 +70,7 @@ impl<M: Machine> SimAdapter<M> {
                 batch_messages_max: DELIVERY_MESSAGES_MAX as u64,
                 batch_bytes_max: BATCH_BYTES_MAX,
                 deliveries_max: 1,
+                unfinal_max: 1,
             },
             abilities: [
                 Ability::ProvenHeads,

@@ -1,13 +1,14 @@
 //! Carrying: one end's proved leaves to the other.
 
 use crate::{
-    flights::Landed,
+    flights::{Arrived, Flight, Stage},
     link::{Course, LinkTask},
     trust::Trust,
 };
-use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
-use tombolo_adapter::{Ability, AdapterError, ClientView, LinkHead, ProvedLeaf, Standing as Stand};
+use tombolo_adapter::{
+    Ability, AdapterError, ClientView, LinkHead, ProvedLeaf, Settling, Standing as Stand,
+};
 use tombolo_crypto::digest;
 use tombolo_relayer_core::{
     ClientSight, End, LaneSight, LinkSight, Standing, Step, observe::EndSight, under_way::HandedIn,
@@ -116,9 +117,6 @@ fn sight_of(chain: ChainId, head: &LinkHead, client: &ClientView) -> EndSight {
     }
 }
 
-/// What waits for the end of a step that was handed in.
-type Flight<'t> = BoxFuture<'t, Landed>;
-
 /// Begins a step towards `to`, from what `from` proved; `None` where there is nothing to be done.
 pub(crate) async fn begin<'t>(
     task: &'t LinkTask,
@@ -161,8 +159,9 @@ async fn begin_update<'t>(
             let height = outcome.height;
             tracing::info!(link = task.name(), end = to.name(), %height, "client updated");
             task.metrics.updated(task.name(), to);
+            Stage::Final
         });
-        Landed { end: to, what, result }
+        Arrived { end: to, what, result }
     };
     Ok(Some(Box::pin(flight)))
 }
@@ -215,9 +214,9 @@ async fn begin_delivery<'t>(
     let now = crate::service::now();
     let what = course.under_way.delivers(to, (lane, first), (brought, count), now);
     course.turns.brings(to, lane, first.0.saturating_add(brought), proved.leaf.received);
-    let seen = sight.end(to.other()).time;
-    let flight = async move {
-        let result = landing.instrument(submission).await.map(|outcome| {
+    let (seen, entering) = (sight.end(to.other()).time, submission.clone());
+    let settle = async move |settling: Settling<'t>| {
+        let result = settling.instrument(submission).await.map(|outcome| {
             tracing::debug!(
                 link = task.name(), to = to.name(), lane = %lane, first = %first, brought,
                 height = %outcome.height, "delivered"
@@ -225,9 +224,15 @@ async fn begin_delivery<'t>(
             let age_ms = crate::service::now().since(seen);
             task.metrics.delivered(task.name(), to, brought, age_ms);
             task.reports.delivered(task, to, brought);
+            Stage::Final
         });
         drop(spans);
-        Landed { end: to, what, result }
+        Arrived { end: to, what, result }
+    };
+    let flight = async move {
+        let landed = landing.instrument(entering).await;
+        let result = landed.map(|settling| Stage::InBlock(Box::pin(settle(settling))));
+        Arrived { end: to, what, result }
     };
     Ok(Box::pin(flight))
 }

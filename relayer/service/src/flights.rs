@@ -5,30 +5,59 @@ use std::{collections::VecDeque, future::Future};
 use tombolo_adapter::AdapterError;
 use tombolo_relayer_core::{End, under_way::HandedIn};
 
-/// Something that was handed in has ended.
-pub(crate) struct Landed {
+/// What waits until something that was handed in stands in a block, or has ended.
+pub(crate) type Flight<'t> = BoxFuture<'t, Arrived<'t>>;
+
+/// Something that was handed in has come a step further.
+pub(crate) struct Arrived<'t> {
     /// Where.
     pub(crate) end: End,
     /// What.
     pub(crate) what: HandedIn,
     /// How.
-    pub(crate) result: Result<(), AdapterError>,
+    pub(crate) result: Result<Stage<'t>, AdapterError>,
+}
+
+/// How far something has come that goes well.
+pub(crate) enum Stage<'t> {
+    /// It stands in a block; what waits for its end.
+    InBlock(Flight<'t>),
+    /// It has ended.
+    Final,
+}
+
+/// What is noted of something that has come a step further.
+pub(crate) struct Landed {
+    /// Where.
+    pub(crate) end: End,
+    /// What.
+    pub(crate) what: HandedIn,
+    /// How far.
+    pub(crate) came: Came,
+}
+
+/// How far something has come.
+pub(crate) enum Came {
+    /// It stands in a block, which may go.
+    IntoBlock,
+    /// It has ended, well or not.
+    ToItsEnd(Result<(), AdapterError>),
 }
 
 /// All that is on its way for one link.
 #[derive(Default)]
 pub(crate) struct Flights<'t> {
-    flying: FuturesUnordered<BoxFuture<'t, Landed>>,
-    /// In the order in which they ended; nobody has asked for these yet.
+    flying: FuturesUnordered<Flight<'t>>,
+    /// In the order in which they arrived; nobody has asked for these yet.
     landed: VecDeque<Landed>,
 }
 
 impl<'t> Flights<'t> {
-    pub(crate) fn begin(&mut self, flight: BoxFuture<'t, Landed>) {
+    pub(crate) fn begin(&mut self, flight: Flight<'t>) {
         self.flying.push(flight);
     }
 
-    /// What has ended, without waiting.
+    /// What has come further, without waiting.
     pub(crate) fn take(&mut self) -> Option<Landed> {
         self.landed.pop_front()
     }
@@ -42,26 +71,30 @@ impl<'t> Flights<'t> {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                Some(landed) = self.flying.next() => self.landed.push_back(landed),
+                Some(arrived) = self.flying.next() => self.arrived(arrived),
             }
         }
     }
 
-    /// Waits until something has ended; for ever where nothing is on its way. Safe to cancel.
+    /// Waits until something has come further; for ever where nothing is on its way. Safe to cancel.
     pub(crate) async fn landing(&mut self) {
         if self.landed.is_empty() {
             match self.flying.next().await {
-                Some(landed) => self.landed.push_back(landed),
+                Some(arrived) => self.arrived(arrived),
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Waits for the next to end; `None` where nothing is on its way.
-    pub(crate) async fn next(&mut self) -> Option<Landed> {
-        match self.landed.pop_front() {
-            Some(landed) => Some(landed),
-            None => self.flying.next().await,
-        }
+    fn arrived(&mut self, Arrived { end, what, result }: Arrived<'t>) {
+        let came = match result {
+            Ok(Stage::InBlock(rest)) => {
+                self.flying.push(rest);
+                Came::IntoBlock
+            }
+            Ok(Stage::Final) => Came::ToItsEnd(Ok(())),
+            Err(error) => Came::ToItsEnd(Err(error)),
+        };
+        self.landed.push_back(Landed { end, what, came });
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     carry::{begin, look},
-    flights::{Flights, Landed},
+    flights::{Came, Flights, Landed},
     metrics::Metrics,
     report::Reports,
     service::Settings,
@@ -11,8 +11,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use tombolo_adapter::{AdapterError, Remedy, Sink, Source};
-use tombolo_relayer_core::{Ages, End, LinkSight, Step, Turns, UnderWay, plan};
+use tombolo_adapter::{AdapterError, Limits, Remedy, Sink, Source};
+use tombolo_relayer_core::{Ages, End, LinkSight, Step, Turns, UnderWay, plan, under_way::Most};
 use tombolo_types::{
     Class, Height,
     id::{GlobalId, LinkId},
@@ -70,7 +70,7 @@ impl LinkTask {
         &self.chain.name
     }
 
-    /// Runs until cancelled. What is on its way then is waited for.
+    /// Runs until cancelled. What stands in no block then is waited for.
     pub async fn run(self, cancel: CancellationToken) {
         let task = &self;
         let (mut course, mut flights) = (Course::of(task), Flights::default());
@@ -85,9 +85,12 @@ impl LinkTask {
                 }
             }
         }
-        while let Some(landed) = flights.next().await {
-            if let Err((end, error)) = task.landed(&mut course, landed) {
-                tracing::warn!(link = task.name(), end = end.name(), %error, "lost at the end");
+        while course.under_way.any_in_no_block() {
+            flights.landing().await;
+            while let Some(landed) = flights.take() {
+                if let Err((end, error)) = task.landed(&mut course, landed) {
+                    tracing::warn!(link = task.name(), end = end.name(), %error, "lost at the end");
+                }
             }
         }
     }
@@ -145,17 +148,19 @@ impl LinkTask {
         }
     }
 
-    /// Takes note of how something ended.
+    /// Takes note of how far something has come.
     fn landed(&self, course: &mut Course, landed: Landed) -> Result<(), (End, AdapterError)> {
-        let Landed { end, what, result } = landed;
-        course.under_way.ended(end, what, result.is_ok());
-        match result {
-            Ok(()) => {
-                course.failures.remove(&end);
-                Ok(())
+        let Landed { end, what, came } = landed;
+        match came {
+            Came::IntoBlock => course.under_way.in_block(end, what),
+            Came::ToItsEnd(Ok(())) => course.under_way.ended(end, what, true),
+            Came::ToItsEnd(Err(error)) => {
+                course.under_way.ended(end, what, false);
+                return self.lost(course, end, error);
             }
-            Err(error) => self.lost(course, end, error),
         }
+        course.failures.remove(&end);
+        Ok(())
     }
 
     /// What did not count: passed over where another relayer was faster, else given back.
@@ -242,7 +247,10 @@ impl Course {
     fn of(task: &LinkTask) -> Self {
         let [chance, ..] = crate::service::random();
         let patience = PATIENCE + PATIENCE.mul_f64(f64::from(chance) / 510.0);
-        let most = |end: &Endpoint| end.chain.descriptor().limits.deliveries_max;
+        let most = |end: &Endpoint| {
+            let Limits { deliveries_max, unfinal_max, .. } = end.chain.descriptor().limits;
+            Most { in_no_block: deliveries_max, not_final: unfinal_max }
+        };
         Self {
             ages: Ages::new(),
             trust: Trust::default(),

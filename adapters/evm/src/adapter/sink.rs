@@ -8,7 +8,7 @@ use crate::{
 };
 use alloy::{primitives::U256, sol_types::SolCall};
 use async_trait::async_trait;
-use tombolo_adapter::{AdapterError, ClientView, Landing, Sink, SubmitOutcome};
+use tombolo_adapter::{AdapterError, ClientView, Landing, Settling, Sink, SubmitOutcome};
 use tombolo_types::{
     Class, Hash, Height, Refusal, UnixMillis, attested,
     header::ValidatorSet,
@@ -104,7 +104,7 @@ fn attested_proof(it: &attested::AttestedProof) -> AttestedProof {
 #[async_trait]
 impl Sink for EvmAdapter {
     async fn deliver(&self, delivery: Delivery) -> Result<SubmitOutcome, AdapterError> {
-        self.hand_in(delivery).await?.await
+        self.hand_in(delivery).await?.await?.await
     }
 
     async fn hand_in(&self, delivery: Delivery) -> Result<Landing<'_>, AdapterError> {
@@ -114,11 +114,14 @@ impl Sink for EvmAdapter {
             _ => self.deliver_attested(&delivery)?,
         };
         let call = self.contract_call(data, Some(self.gas(&delivery).await?));
-        let sent = self.submitter.hand_in(&self.endpoints, call).await?;
+        let mut sent = self.submitter.hand_in(&self.endpoints, call).await?;
         Ok(Box::pin(async move {
-            let outcome = self.submitter.until_final(&self.endpoints, sent).await?;
-            self.until_shown(outcome.height).await?;
-            Ok(outcome)
+            let included = self.submitter.until_done(&self.endpoints, &mut sent).await?;
+            Ok(Box::pin(async move {
+                let outcome = self.submitter.until_final(&self.endpoints, sent, included).await?;
+                self.until_shown(outcome.height).await?;
+                Ok(outcome)
+            }) as Settling<'_>)
         }))
     }
 

@@ -106,8 +106,9 @@ impl EvmAdapter {
     pub(super) async fn until_shown(&self, height: Height) -> Result<(), AdapterError> {
         loop {
             let seen = self.endpoints.noticed();
-            match self.prover.newest(&self.endpoints).await {
-                Ok((shown, _)) if shown.height() >= height => return Ok(()),
+            let ask = async { Ok(self.prover.newest(&self.endpoints).await?.0.height()) };
+            match self.shown.get(&self.endpoints, ask).await {
+                Ok(shown) if shown >= height => return Ok(()),
                 Ok(_) | Err(AdapterError::NotFinal { .. }) => {}
                 Err(error) => return Err(error),
             }

@@ -59,6 +59,7 @@ pub(crate) struct Faulty {
     fault: Arc<Mutex<Fault>>,
     sent: Arc<AtomicUsize>,
     unanswered: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -68,6 +69,7 @@ struct Front {
     fault: Arc<Mutex<Fault>>,
     sent: Arc<AtomicUsize>,
     unanswered: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Faulty {
@@ -76,17 +78,18 @@ impl Faulty {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Arc::new(Mutex::new(Fault::None));
-        let (sent, unanswered) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let [sent, unanswered, asked] = <[Arc<AtomicUsize>; 3]>::default();
         let front = Front {
             node: node.to_owned(),
             http: reqwest::Client::new(),
             fault: fault.clone(),
             sent: sent.clone(),
             unanswered: unanswered.clone(),
+            asked: asked.clone(),
         };
         let app = Router::new().route("/", post(answer)).with_state(front);
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, fault, sent, unanswered }
+        Self { url, fault, sent, unanswered, asked }
     }
 
     /// Three of them.
@@ -104,6 +107,11 @@ impl Faulty {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// How often it was asked for anything but a block.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// How often it was asked while it was silent.
     pub(crate) fn unanswered(&self) -> usize {
         self.unanswered.load(Ordering::Relaxed)
@@ -116,6 +124,9 @@ async fn answer(
 ) -> Result<Json<Value>, StatusCode> {
     let fault = *front.fault.lock().unwrap();
     let method = request["method"].as_str().unwrap_or_default().to_owned();
+    if method != "eth_getBlockByNumber" {
+        front.asked.fetch_add(1, Ordering::Relaxed);
+    }
     let newest = request["params"][0] == "latest";
     let spans = blocks_of(&request["params"][0]);
     let mut answer = match fault {

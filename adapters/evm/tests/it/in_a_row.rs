@@ -4,6 +4,7 @@
 use crate::attacks::{World, on_anvil};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, task::JoinHandle};
 use tombolo_adapter::{AdapterError, Sink as _, SubmitOutcome};
 use tombolo_evm::{Config, EvmAdapter, Finality};
 use tombolo_test_nodes::{quantity, wait_until};
@@ -32,21 +33,35 @@ impl World {
     }
 }
 
-type Ended = tokio::task::JoinHandle<Result<SubmitOutcome, AdapterError>>;
+type Ended = JoinHandle<Result<SubmitOutcome, AdapterError>>;
 
 /// Hands them in one after the other, and has each waited for.
 async fn hand_in(adapter: &Arc<EvmAdapter>, deliveries: Vec<Delivery>) -> Vec<Ended> {
-    let mut all = Vec::new();
+    let (ended, _) = hand_in_and_tell(adapter, deliveries).await;
+    ended
+}
+
+/// As [`hand_in`]; each says when it stands in a block.
+async fn hand_in_and_tell(
+    adapter: &Arc<EvmAdapter>,
+    deliveries: Vec<Delivery>,
+) -> (Vec<Ended>, Vec<oneshot::Receiver<()>>) {
+    let (mut all, mut in_blocks) = (Vec::new(), Vec::new());
     for delivery in deliveries {
-        let (adapter, (told, handed_in)) = (adapter.clone(), tokio::sync::oneshot::channel());
+        let (adapter, (told, handed_in)) = (adapter.clone(), oneshot::channel());
+        let (tell, in_block) = oneshot::channel();
         all.push(tokio::spawn(async move {
             let landing = adapter.hand_in(delivery).await?;
             told.send(()).unwrap();
-            landing.await
+            let settling = landing.await?;
+            // Not everybody listens.
+            let _ = tell.send(());
+            settling.await
         }));
+        in_blocks.push(in_block);
         handed_in.await.unwrap();
     }
-    all
+    (all, in_blocks)
 }
 
 async fn all_well(ended: Vec<Ended>) {
@@ -85,6 +100,41 @@ fn deliveries_in_a_row_enter_one_block_and_wait_for_one_that_was_dropped() {
     });
 }
 
+/// What stands in a block is told long before that is final, so that others may follow, and however
+/// many wait for that ask together.
+#[test]
+fn deliveries_in_a_row_stand_in_a_block_before_they_are_final() {
+    const DEPTH: u64 = 10;
+    on_anvil(async |mut world| {
+        let deliveries = world.deliveries(COUNT).await;
+        let (front, config) = world.front().await;
+        let config = Config { finality: Finality::Depth(DEPTH), ..config };
+        world.mine(DEPTH);
+        let adapter = world.linked.adapter_of(config).await.unwrap();
+        world.stop();
+        let (ended, in_blocks) = hand_in_and_tell(&adapter, deliveries).await;
+        world.pool(COUNT as usize);
+        world.mine(1);
+        for one in in_blocks {
+            one.await.unwrap();
+        }
+        // Each of these blocks is looked at, and none of them is enough.
+        let before = front.asked();
+        for _ in 1..DEPTH {
+            let asked = front.asked();
+            world.mine(1);
+            wait_until("question", Duration::from_secs(30), || {
+                (front.asked() > asked).then_some(())
+            });
+        }
+        let asked = front.asked() - before;
+        assert!(asked < 2 * DEPTH as usize, "asked {asked} times about {DEPTH} blocks");
+        assert!(ended.iter().all(|one| !one.is_finished()));
+        world.mine(1);
+        all_well(ended).await;
+    });
+}
+
 /// A reorganisation takes all of them out of the chain, and the node forgets them: the same
 /// transactions come again, with the same nonces, and each counts once. Attack: A27
 #[test]
@@ -97,9 +147,12 @@ fn a27_deliveries_in_a_row_that_a_reorganisation_takes_along_come_again_once() {
         let adapter = world.linked.adapter_of(config).await.unwrap();
         let received = world.on_chain().await.received;
         world.stop();
-        let ended = hand_in(&adapter, deliveries).await;
+        let (ended, in_blocks) = hand_in_and_tell(&adapter, deliveries).await;
         let pool = world.pool(COUNT as usize);
         world.mine(1);
+        for one in in_blocks {
+            one.await.unwrap();
+        }
         let tip = world.tip();
         let _ = world.call("anvil_reorg", json!([1, []]));
         assert_eq!(world.tip(), tip);

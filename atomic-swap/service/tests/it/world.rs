@@ -250,6 +250,7 @@ impl Door {
                 batch_messages_max: 1,
                 batch_bytes_max: 1,
                 deliveries_max: 1,
+                unfinal_max: 1,
             },
             abilities: BTreeSet::from([Ability::Hashlock]),
         };
