@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     net::SocketAddr,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -143,8 +143,7 @@ impl Network {
 
     /// Writes down what the network is.
     pub(crate) fn save(&self) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        fs::write(self.home.join(FILE), text).context("writing network.json")
+        write_private(&self.home.join(FILE), &serde_json::to_string_pretty(self)?)
     }
 
     fn end(part: &Part) -> relayer_config::RawEnd {
@@ -371,14 +370,16 @@ fn last_lines(log: &Path) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// Writes a file that its owner alone may read: an address in it may hold a password.
+/// Writes a file that its owner alone may read, for an address in it may hold a password. Whoever is
+/// ended meanwhile leaves what was there before.
 pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let written = || {
-        let mut options = fs::File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        // One that others could read before.
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())
+        let folder = path.parent().unwrap_or(Path::new("."));
+        // Its owner's alone from the start.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(io::Error::from)
     };
     written().with_context(|| format!("writing {}", path.display()))
 }
@@ -389,4 +390,25 @@ fn write_passphrase(home: &Path) -> anyhow::Result<Passphrase> {
     let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{text}")?;
     Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_is_written_is_its_owners_alone_and_never_half_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("words.toml");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let before = fs::File::open(&path).unwrap();
+        write_private(&path, "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        // Whoever reads meanwhile has the old one, all of it.
+        assert_eq!(io::read_to_string(before).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -5,7 +5,7 @@
 use super::known::Known;
 use crate::{
     audit::moment::rfc3339,
-    network::{HUB, Network, RELAYER},
+    network::{HUB, Network, RELAYER, write_private},
     output,
     party::Ledger,
 };
@@ -118,7 +118,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Err(error) => away.push((name, error)),
         }
     }
-    fs::write(&path, serde_json::to_string(&seen)?).context("writing down what was heard")?;
+    write_private(&path, &serde_json::to_string(&seen)?)?;
     let is_away = |name: &str| away.iter().any(|(away, _)| *away == name);
     let differing = match (&seen.hub, &seen.chain) {
         (Some(hub), Some(there)) if away.is_empty() => differing(&hub.rows, &there.rows),
