@@ -12,6 +12,7 @@ mod network;
 mod node;
 mod output;
 mod party;
+mod patience;
 mod process;
 mod relayer;
 mod relayer_config;

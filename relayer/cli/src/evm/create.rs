@@ -8,6 +8,7 @@ use crate::{
     network::{HUB, Network, RELAYER},
     output,
     party::{Ledger, until},
+    patience::patiently,
     setup::Parties,
 };
 use anyhow::{Context as _, bail, ensure};
@@ -117,12 +118,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     plan.shared.ensure_enough()?;
-    let Created { deployed, link, relayers } = plan.create().await?;
+    let (name, chain) = (plan.known.evm.name.clone(), plan.chain());
+    let what = format!("the contracts stand in final blocks of {name}");
+    let Created { deployed, link, relayers } = patiently(&what, plan.create()).await?;
     for relayer in &relayers {
         plan.network.restart(relayer).await?;
     }
-    plan.open(link).await?;
-    let chain = plan.chain();
+    patiently(&format!("{name} and the hub have heard of each other"), plan.open(link)).await?;
     if arguments.json {
         output::json(&json!({
             "link": link.to_string(), "chain": chain.to_string(), "mode": plan.mode,
@@ -131,7 +133,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "from_block": plan.known.evm.from_block, "code_hash": deployed.code_hash.to_string(),
         }));
     } else {
-        println!("link {link} to {} is open", plan.known.evm.name);
+        println!("link {link} to {name} is open");
         println!("  gateway   {}", deployed.gateway);
         println!("  control   {}", deployed.control);
         println!("  registry  {}", deployed.registry);

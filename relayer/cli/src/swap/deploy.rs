@@ -4,6 +4,7 @@ use crate::{
     evm::{Htlc, Known, RawEvm},
     network::{Network, RELAYER, STAKEHOLDERS},
     output,
+    patience::patiently,
 };
 use alloy_primitives::{Address, U256};
 use anyhow::Context as _;
@@ -48,9 +49,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     eprintln!("  name the chain in config.toml");
     if !arguments.dry_run {
         if let Some(wei) = arguments.fund {
-            fund(&network, &deployer, wei).await?;
+            let what = format!("the payments stand in blocks of {name}");
+            patiently(&what, fund(&network, &deployer, wei)).await?;
         }
-        contract = deploy(&network, &mut known, &deployer).await?;
+        let what = format!("the contract stands in a block of {name}");
+        contract = patiently(&what, deploy(&network, &mut known, &deployer)).await?;
     }
     if arguments.json {
         output::json(&json!({
