@@ -1,6 +1,6 @@
 //! What was handed in and has not ended: it goes on beside whatever else the task of a link does.
 
-use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use std::{collections::VecDeque, future::Future};
 use tombolo_adapter::AdapterError;
 use tombolo_relayer_core::{End, under_way::HandedIn};
@@ -88,7 +88,11 @@ impl<'t> Flights<'t> {
 
     fn arrived(&mut self, Arrived { end, what, result }: Arrived<'t>) {
         let came = match result {
-            Ok(Stage::InBlock(rest)) => {
+            Ok(Stage::InBlock(mut rest)) => {
+                // Where blocks are final at once, one look serves for both stages.
+                if let Some(arrived) = (&mut rest).now_or_never() {
+                    return self.arrived(arrived);
+                }
                 self.flying.push(rest);
                 Came::IntoBlock
             }
@@ -96,5 +100,44 @@ impl<'t> Flights<'t> {
             Err(error) => Came::ToItsEnd(Err(error)),
         };
         self.landed.push_back(Landed { end, what, came });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::ready;
+    use tokio::sync::oneshot;
+
+    const END: End = End::Chain;
+    const WHAT: HandedIn = HandedIn::Update;
+
+    fn ended<'t>() -> Arrived<'t> {
+        Arrived { end: END, what: WHAT, result: Ok(Stage::Final) }
+    }
+
+    fn in_block<'t>(rest: Flight<'t>) -> Flight<'t> {
+        Box::pin(ready(Arrived { end: END, what: WHAT, result: Ok(Stage::InBlock(rest)) }))
+    }
+
+    #[tokio::test]
+    async fn both_stages_are_noted_or_one_where_they_coincide() {
+        let mut flights = Flights::default();
+        let (settle, settled) = oneshot::channel();
+        flights.begin(in_block(Box::pin(async {
+            settled.await.unwrap();
+            ended()
+        })));
+        flights.landing().await;
+        assert!(matches!(flights.take().unwrap().came, Came::IntoBlock));
+        assert!(flights.take().is_none());
+        settle.send(()).unwrap();
+        flights.landing().await;
+        assert!(matches!(flights.take().unwrap().came, Came::ToItsEnd(Ok(()))));
+
+        flights.begin(in_block(Box::pin(ready(ended()))));
+        flights.landing().await;
+        assert!(matches!(flights.take().unwrap().came, Came::ToItsEnd(Ok(()))));
+        assert!(flights.take().is_none());
     }
 }
