@@ -7,6 +7,7 @@ mod demo;
 mod devnet;
 mod evm;
 mod explain;
+mod faults;
 mod key;
 mod network;
 mod node;

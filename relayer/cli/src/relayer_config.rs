@@ -1,7 +1,9 @@
 //! The relayer's configuration.
 
-use crate::evm::{EvmEnd, RawEvm};
-use anyhow::bail;
+use crate::{
+    evm::{EvmEnd, RawEvm},
+    faults::Faults,
+};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 use tombolo_node::{
@@ -97,20 +99,9 @@ impl Config {
     pub(crate) fn check(text: &str) -> anyhow::Result<Self> {
         let raw: RawConfig = toml::from_str(text)
             .map_err(|error| anyhow::anyhow!("the configuration is malformed: {error}"))?;
-        let mut faults = Vec::new();
-        let mut fault = |key: &str, value: &str, expected: &str| {
-            faults.push(format!("\n  {key} = {value:?}: expected {expected}"));
-        };
-        if !raw.home.is_absolute() {
-            fault("home", &raw.home.to_string_lossy(), "an absolute path");
-        }
-        let status_listen = raw.status_listen.as_deref().and_then(|value| {
-            let parsed = value.parse().ok();
-            if parsed.is_none() {
-                fault("status_listen", value, "an IP address and a port, such as 127.0.0.1:7400");
-            }
-            parsed
-        });
+        let mut faults = Faults::default();
+        faults.home(&raw.home);
+        let status_listen = faults.status_listen(raw.status_listen.as_deref(), 7400);
         let mut settings = Settings::default();
         let durations = [
             ("acknowledge_after", &raw.acknowledge_after, &mut settings.pace.acknowledge_after_ms),
@@ -121,54 +112,39 @@ impl Config {
             match value.as_deref().map(|text| (text, millis(text))) {
                 Some((_, Some(parsed))) => *setting = parsed,
                 Some((text, None)) => {
-                    fault(key, text, "a time with its unit, such as 500ms, 10s or 30min")
+                    faults.add(key, text, "a time with its unit, such as 500ms, 10s or 30min")
                 }
                 None => {}
             }
         }
-        let log_format = match raw.log_format.as_deref() {
-            None | Some("text") => LogFormat::Text,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
-                fault("log_format", other, "text or json");
-                LogFormat::Text
-            }
-        };
+        let log_format = faults.log_format(raw.log_format.as_deref());
         match raw.batch_messages {
             Some(count) if (1..=1_000).contains(&count) => settings.pace.messages_max = count,
-            Some(count) => fault("batch_messages", &count.to_string(), "1 to 1000"),
+            Some(count) => faults.add("batch_messages", &count.to_string(), "1 to 1000"),
             None => {}
         }
-        let passphrase = raw.key.passphrase.clone().unwrap_or_else(|| {
-            fault("key.passphrase", "", "{ env = \"NAME\" } or { file = \"path\" }");
-            PassphraseSource::Env(String::new())
-        });
-        let hub = check_end("hub", &raw.hub, &mut fault);
+        let passphrase = faults.passphrase(&raw.home, raw.key.passphrase);
+        let hub = check_end("hub", &raw.hub, &mut faults);
         let chains: Vec<End> = raw
             .chains
             .iter()
             .enumerate()
-            .map(|(position, raw)| check_end(&format!("chains[{position}]"), raw, &mut fault))
+            .map(|(position, raw)| check_end(&format!("chains[{position}]"), raw, &mut faults))
             .collect();
         let evm: Vec<EvmEnd> = raw
             .evm
             .iter()
             .enumerate()
-            .map(|(position, raw)| raw.check(&format!("evm[{position}]"), &mut fault))
+            .map(|(position, raw)| raw.check(&format!("evm[{position}]"), &mut faults))
             .collect();
         if chains.is_empty() && evm.is_empty() {
-            fault("chains", "", "at least one chain, here or under `evm`");
+            faults.add("chains", "", "at least one chain, here or under `evm`");
         }
-        if !faults.is_empty() {
-            bail!("the configuration has {} faults:{}", faults.len(), faults.concat());
-        }
+        faults.refuse()?;
         Ok(Self {
-            passphrase: match passphrase {
-                PassphraseSource::File(path) => PassphraseSource::File(raw.home.join(path)),
-                env => env,
-            },
             home: raw.home,
             key: raw.key.keystore,
+            passphrase,
             status_listen,
             log: raw.log.unwrap_or_else(|| "info".into()),
             log_format,
@@ -181,16 +157,16 @@ impl Config {
     }
 }
 
-/// Checks a ledger's node; `fault` takes key, value and what was expected.
-pub(crate) fn check_end(key: &str, raw: &RawEnd, fault: &mut impl FnMut(&str, &str, &str)) -> End {
+/// Checks a ledger's node.
+pub(crate) fn check_end(key: &str, raw: &RawEnd, faults: &mut Faults) -> End {
     if raw.name.is_empty() {
-        fault(&format!("{key}.name"), "", "a name");
+        faults.add(&format!("{key}.name"), "", "a name");
     }
     if !raw.grpc.starts_with("http://") && !raw.grpc.starts_with("https://") {
-        fault(&format!("{key}.grpc"), &raw.grpc, "http://host:port");
+        faults.add(&format!("{key}.grpc"), &raw.grpc, "http://host:port");
     }
     let chain = raw.chain_id.parse().unwrap_or_else(|_| {
-        fault(&format!("{key}.chain_id"), &raw.chain_id, "32 bytes in hexadecimal");
+        faults.add(&format!("{key}.chain_id"), &raw.chain_id, "32 bytes in hexadecimal");
         ChainId::ZERO
     });
     End { name: raw.name.clone(), grpc: raw.grpc.clone(), chain }

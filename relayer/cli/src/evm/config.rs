@@ -1,5 +1,6 @@
 //! An EVM chain in the relayer's configuration.
 
+use crate::faults::Faults;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tombolo_evm::{Config, Finality, Proof, Rpc, node_name, sender::FeePolicy};
@@ -81,10 +82,10 @@ impl RawEvm {
         fees
     }
 
-    /// Checks it; `fault` takes key, value and what was expected.
-    pub(crate) fn check(&self, at: &str, fault: &mut impl FnMut(&str, &str, &str)) -> EvmEnd {
+    /// Checks it.
+    pub(crate) fn check(&self, at: &str, faults: &mut Faults) -> EvmEnd {
         let mut wrong = |key: &str, value: &str, expected: &str| {
-            fault(&format!("{at}.{key}"), value, expected);
+            faults.add(&format!("{at}.{key}"), value, expected);
         };
         if self.name.is_empty() {
             wrong("name", "", "a name");

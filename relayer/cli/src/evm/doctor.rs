@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use std::path::PathBuf;
 use tombolo_adapter::{Sink as _, Source as _, Standing};
-use tombolo_evm::{EvmAdapter, Rpc, account, deploy::Deployer, endpoints::Endpoints, node_name};
+use tombolo_evm::{EvmAdapter, Rpc, deploy::Deployer, endpoints::Endpoints, node_name};
 use tombolo_islet::signer::now;
 use tombolo_proto::view::{LinkStatus, LinkView};
 use tombolo_types::{Class, id::ChainId, verifier::ClientStatus};
@@ -196,12 +196,7 @@ async fn link(
     key: &tombolo_crypto::secp256k1::SecretKey,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    let mut faults = Vec::new();
-    let end = known.evm.check("evm", &mut |key: &str, value: &str, expected: &str| {
-        faults.push(format!("{key} = {value:?}: expected {expected}"));
-    });
-    anyhow::ensure!(faults.is_empty(), "{}", faults.join("; "));
-    let adapter = EvmAdapter::connect(end.adapter, account(key)?).await?;
+    let adapter = known.adapter(key).await?;
     let hub = network.ledger(HUB)?;
     let links = hub.client.links().await.context("asking the hub")?.links;
     let Some(view) = links.into_iter().find(|view| view.id == adapter.link()) else {

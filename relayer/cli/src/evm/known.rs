@@ -1,12 +1,15 @@
 //! EVM chains that a network knows: one file for each, written by `chain add`.
 
 use super::{RawEvm, config::RawProof};
-use crate::network::{Network, RELAYER, write_private};
+use crate::{
+    faults::Faults,
+    network::{Network, RELAYER, write_private},
+};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf};
 use tombolo_crypto::{keccak256::keccak256, secp256k1::SecretKey};
-use tombolo_evm::{Finality, Rpc, account, deploy::Deployer, endpoints::Endpoints};
+use tombolo_evm::{EvmAdapter, Finality, Rpc, account, deploy::Deployer, endpoints::Endpoints};
 use tombolo_evm_core::{beacon::BeaconAnchor, clique::CliqueAnchor};
 use tombolo_types::id::ChainId;
 
@@ -100,6 +103,14 @@ impl Known {
         let rpc = Rpc::of(self.evm.rpc.clone());
         let fees = self.evm.fees();
         Ok(Deployer::connect(chain, &rpc, self.finality(), fees, account(key)?).await?)
+    }
+
+    /// What speaks to the chain's gateway for an account.
+    pub(crate) async fn adapter(&self, key: &SecretKey) -> anyhow::Result<EvmAdapter> {
+        let mut faults = Faults::default();
+        let end = self.evm.check("evm", &mut faults);
+        faults.refuse()?;
+        Ok(EvmAdapter::connect(end.adapter, account(key)?).await?)
     }
 
     pub(crate) fn finality(&self) -> Finality {

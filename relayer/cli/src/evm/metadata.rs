@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, fs, path::PathBuf};
-use tombolo_evm::{EvmAdapter, ItemStanding, account};
+use tombolo_evm::ItemStanding;
 use tombolo_islet::signer::now;
 use tombolo_types::{
     Class, Refusal, UnixMillis,
@@ -196,13 +196,8 @@ async fn entries(hub: &Ledger, path: &str) -> anyhow::Result<Vec<serde_json::Val
 
 /// The same items as the chain's contracts have them. Their structure is the hub's to know.
 async fn on_chain(network: &Network, known: &Known, asked: &[Row]) -> anyhow::Result<Side> {
-    let mut faults = Vec::new();
-    let end = known.evm.check("evm", &mut |key: &str, value: &str, expected: &str| {
-        faults.push(format!("{key} = {value:?}: expected {expected}"));
-    });
-    anyhow::ensure!(faults.is_empty(), "{}", faults.join("; "));
     let key = network.key_of(RELAYER, &known.evm.account)?;
-    let adapter = EvmAdapter::connect(end.adapter, account(&key)?).await?;
+    let adapter = known.adapter(&key).await?;
     let mut rows = Vec::new();
     for row in asked {
         let fingerprint = row.fingerprint.as_deref().unwrap_or_default().parse();

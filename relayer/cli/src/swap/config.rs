@@ -1,8 +1,11 @@
 //! The configuration of a party or a watcher.
 
 use super::evm::{self, RawEvm};
-use crate::relayer_config::{End, RawEnd, check_end};
-use anyhow::{Context as _, bail};
+use crate::{
+    faults::Faults,
+    relayer_config::{End, RawEnd, check_end},
+};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -108,46 +111,21 @@ impl Config {
     fn check(text: &str) -> anyhow::Result<Self> {
         let raw: RawConfig = toml::from_str(text)
             .map_err(|error| anyhow::anyhow!("the configuration is malformed: {error}"))?;
-        let mut faults = Vec::new();
-        let mut fault = |key: &str, value: &str, expected: &str| {
-            faults.push(format!("\n  {key} = {value:?}: expected {expected}"));
-        };
-        if !raw.home.is_absolute() {
-            fault("home", &raw.home.to_string_lossy(), "an absolute path");
-        }
-        let status_listen = raw.status_listen.as_deref().and_then(|value| {
-            let parsed = value.parse().ok();
-            if parsed.is_none() {
-                fault("status_listen", value, "an IP address and a port, such as 127.0.0.1:7500");
-            }
-            parsed
-        });
-        let log_format = match raw.log_format.as_deref() {
-            None | Some("text") => LogFormat::Text,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
-                fault("log_format", other, "text or json");
-                LogFormat::Text
-            }
-        };
-        let passphrase = match raw.key.passphrase {
-            Some(PassphraseSource::File(path)) => PassphraseSource::File(raw.home.join(path)),
-            Some(env) => env,
-            None => {
-                fault("key.passphrase", "", "{ env = \"NAME\" } or { file = \"path\" }");
-                PassphraseSource::Env(String::new())
-            }
-        };
-        let hub = check_end("hub", &raw.hub, &mut fault);
+        let mut faults = Faults::default();
+        faults.home(&raw.home);
+        let status_listen = faults.status_listen(raw.status_listen.as_deref(), 7500);
+        let log_format = faults.log_format(raw.log_format.as_deref());
+        let passphrase = faults.passphrase(&raw.home, raw.key.passphrase);
+        let hub = check_end("hub", &raw.hub, &mut faults);
         let mut chains = Vec::new();
         for (position, raw) in raw.chains.iter().enumerate() {
             let key = format!("chains[{position}]");
-            let End { name, grpc, chain } = check_end(&key, raw, &mut fault);
+            let End { name, grpc, chain } = check_end(&key, raw, &mut faults);
             chains.push((key, Place { name, chain, kind: Kind::Islet(grpc) }));
         }
         for (position, raw) in raw.evm.iter().enumerate() {
             let key = format!("evm[{position}]");
-            if let Some(config) = evm::check(&key, raw, &mut fault) {
+            if let Some(config) = evm::check(&key, raw, &mut faults) {
                 let (name, chain) = (raw.name.clone(), config.chain());
                 chains.push((key, Place { name, chain, kind: Kind::Evm(Box::new(config)) }));
             }
@@ -155,15 +133,13 @@ impl Config {
         for (position, (key, place)) in chains.iter().enumerate() {
             if chains.iter().take(position).any(|(_, other)| other.name == place.name) {
                 let wanted = "another name than that of another chain";
-                fault(&format!("{key}.name"), &place.name, wanted);
+                faults.add(&format!("{key}.name"), &place.name, wanted);
             }
         }
         if raw.chains.is_empty() && raw.evm.is_empty() {
-            fault("chains", "", "at least one chain, here or under `evm`");
+            faults.add("chains", "", "at least one chain, here or under `evm`");
         }
-        if !faults.is_empty() {
-            bail!("the configuration has {} faults:{}", faults.len(), faults.concat());
-        }
+        faults.refuse()?;
         Ok(Self {
             home: raw.home,
             key: raw.key.keystore,

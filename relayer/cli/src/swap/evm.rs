@@ -1,5 +1,6 @@
 //! EVM chains in a party's configuration.
 
+use crate::faults::Faults;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use tombolo_evm::{Finality, HtlcConfig, Rpc, node_name, sender::FeePolicy};
@@ -31,41 +32,41 @@ pub(crate) struct RawEvm {
     pub(crate) max_fee_gwei: Option<u64>,
 }
 
-/// Checks one; `fault` takes key, value and what was expected.
-pub(super) fn check(
-    key: &str,
-    raw: &RawEvm,
-    fault: &mut impl FnMut(&str, &str, &str),
-) -> Option<HtlcConfig> {
+/// Checks one.
+pub(super) fn check(key: &str, raw: &RawEvm, faults: &mut Faults) -> Option<HtlcConfig> {
     if raw.name.is_empty() {
-        fault(&format!("{key}.name"), "", "a name");
+        faults.add(&format!("{key}.name"), "", "a name");
     }
     if raw.evm_chain_id == 0 {
-        fault(&format!("{key}.evm_chain_id"), "0", "the chain's EIP-155 id");
+        faults.add(&format!("{key}.evm_chain_id"), "0", "the chain's EIP-155 id");
     }
     let schemes = ["http://", "https://", "ws://", "wss://"];
     for url in &raw.rpc {
         if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
-            fault(&format!("{key}.rpc"), &node_name(url), "http://host:port, or https, ws, wss");
+            faults.add(
+                &format!("{key}.rpc"),
+                &node_name(url),
+                "http://host:port, or https, ws, wss",
+            );
         }
     }
     if raw.rpc.is_empty() {
-        fault(&format!("{key}.rpc"), "", "at least one node");
+        faults.add(&format!("{key}.rpc"), "", "at least one node");
     }
     let mut fees = FeePolicy::default();
     if let Some(gwei) = raw.max_fee_gwei {
         fees.max = u128::from(gwei).saturating_mul(WEI_PER_GWEI);
         if fees.max < fees.tip {
-            fault(&format!("{key}.max_fee_gwei"), &gwei.to_string(), "1 or more");
+            faults.add(&format!("{key}.max_fee_gwei"), &gwei.to_string(), "1 or more");
         }
     }
     let genesis = raw.genesis.parse::<B256>().ok();
     if genesis.is_none() {
-        fault(&format!("{key}.genesis"), &raw.genesis, "32 bytes in hexadecimal");
+        faults.add(&format!("{key}.genesis"), &raw.genesis, "32 bytes in hexadecimal");
     }
     let contract = raw.contract.parse::<Address>().ok();
     if contract.is_none() {
-        fault(&format!("{key}.contract"), &raw.contract, "20 bytes in hexadecimal");
+        faults.add(&format!("{key}.contract"), &raw.contract, "20 bytes in hexadecimal");
     }
     Some(HtlcConfig {
         evm_chain_id: raw.evm_chain_id,
